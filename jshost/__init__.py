@@ -1,0 +1,60 @@
+"""Persistent functions across Python and JavaScript. Runs in: every process.
+
+Example:
+    >>> from jshost import Function
+    >>> Function("hello_world").call(name="Foo")
+    'Hello, Foo!'
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConfigError",
+    "ConnectionError",
+    "Function",
+    "FunctionError",
+    "FunctionTimeout",
+    "JSHost",
+    "JSHostError",
+    "ProcessError",
+    "UnexpectedResponse",
+    "current_call",
+    "settings",
+]
+
+if TYPE_CHECKING:
+    from jshost.conf import settings
+    from jshost.exceptions import (
+        ConfigError,
+        ConnectionError,
+        FunctionError,
+        FunctionTimeout,
+        JSHostError,
+        ProcessError,
+        UnexpectedResponse,
+    )
+    from jshost.function import Function
+    from jshost.host import JSHost
+    from jshost.workers.context import current_call
+
+_HOMES = {
+    "Function": "jshost.function",
+    "JSHost": "jshost.host",
+    "current_call": "jshost.workers.context",
+    "settings": "jshost.conf",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and only that: a worker needs no client, a client no worker."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(_HOMES.get(name, "jshost.exceptions")), name)
+    globals()[name] = value
+    return value

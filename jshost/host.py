@@ -1,0 +1,172 @@
+"""A host as its callers see it. Runs in: callers.
+
+`host` is the one that the settings name; it is found at the first call, not before.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jshost import records
+from jshost.conf import settings
+from jshost.exceptions import ConfigError, ConnectionError, UnexpectedResponse
+from jshost.http1 import Response
+from jshost.transport import DeadlinePassed, Transport, connect
+from jshost.verbosity import CONNECT, report
+
+__all__ = ["JSHost", "host"]
+
+STATUS_TIMEOUT_S = 5.0
+
+
+class JSHost:
+    """A host: the one at `root_url`, or the running one that serves `config_file`.
+
+    Args:
+        config_file: a config file's path; None: the settings' CONFIG_FILE.
+        root_url: where the host, or a proxy in front of it, listens; None: the settings' ROOT_URL
+            where no config file is given, else whatever the host registered.
+
+    Example:
+        >>> other = JSHost(root_url="http://127.0.0.1:9010")
+        >>> Function("render", host=other).call(component="App")
+    """
+
+    def __init__(
+        self, config_file: str | Path | None = None, *, root_url: str | None = None
+    ) -> None:
+        self._config_file = Path(config_file).resolve() if config_file is not None else None
+        self._root_url = root_url.rstrip("/") if root_url is not None else None
+        self._transport: Transport | None = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<JSHost {self._root_url or self._config_file or 'of the settings'}>"
+
+    @property
+    def config_file(self) -> Path:
+        """The absolute path of the config file. Raises: ConfigError: there is none."""
+        return self._config_file if self._config_file is not None else settings.config_path()
+
+    def get_url(self) -> str:
+        """The root URL that calls go to.
+
+        Raises:
+            ConnectionError: no URL is set, and no running host serves the config file.
+        """
+        if self._root_url is not None:
+            return self._root_url
+        if self._config_file is None and settings.ROOT_URL is not None:
+            return str(settings.ROOT_URL)
+        if settings.USE_MANAGER:
+            raise ConfigError(
+                "USE_MANAGER: this version of jshost has no manager yet. Start a host with: "
+                "jshost serve CONFIG"
+            )
+        found = records.find_hosts(self.config_file)
+        if not found:
+            raise ConnectionError(
+                f"No running host serves {self.config_file}. Start one with: jshost serve "
+                f"{self.config_file.name} (or set ROOT_URL to where one listens)."
+            )
+        return found[0].url
+
+    def connect(self) -> None:
+        """Find the host and check that it is one.
+
+        Raises:
+            ConnectionError: nobody answers.
+            UnexpectedResponse: somebody answers who is not a jshost host.
+        """
+        status = self.request_status()
+        report(CONNECT, "connected to the host at %s (pid %s)", self.get_url(), status.get("pid"))
+
+    def disconnect(self) -> None:
+        """Close the idle connections; the next call opens new ones."""
+        self.forget()
+
+    def is_running(self) -> bool:
+        """Whether a host answers."""
+        try:
+            self.request_status()
+        except (ConnectionError, UnexpectedResponse):
+            return False
+        return True
+
+    def request_status(self) -> dict[str, Any]:
+        """What the host says of itself now: ``{type: "Host", version, config, pid, ...}``.
+
+        Raises:
+            ConnectionError, UnexpectedResponse: as `connect`.
+        """
+        try:
+            response = self.request("GET", "/status", {}, b"", STATUS_TIMEOUT_S)
+        except DeadlinePassed:
+            raise ConnectionError(
+                f"{self.get_url()}/status does not answer within {STATUS_TIMEOUT_S:g} s."
+            ) from None
+        try:
+            status = response.json()
+            is_host = status["type"] == "Host"
+        except (ValueError, TypeError, KeyError):
+            is_host = False
+        if not is_host:
+            raise UnexpectedResponse(
+                f"{self.get_url()}/status answers with {response.status_code}, not as a jshost "
+                f"host does: {response.text[:200]!r}"
+            )
+        assert isinstance(status, dict)
+        return status
+
+    get_status = request_status
+
+    def get_config(self) -> dict[str, Any]:
+        """The effective configuration of the running host: ``{address, port, functions, ...}``."""
+        config = self.request_status()["config"]
+        assert isinstance(config, dict)
+        return config
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> Response:
+        """One HTTP request to the host; see `Transport.request`."""
+        transport = self._transport
+        if transport is not None:
+            try:
+                return transport.request(method, target, headers, body, timeout_s)
+            except ConnectionError as error:
+                if isinstance(error.__cause__, ConnectionRefusedError) and self._moves:
+                    self.forget()  # it came back elsewhere: find it again, nothing was sent
+                else:
+                    raise
+        with self._lock:
+            transport = self._transport
+            if transport is None:
+                transport = self._transport = connect(self.get_url())
+        return transport.request(method, target, headers, body, timeout_s)
+
+    def forget(self) -> None:
+        """Find the host anew at the next call: the settings, or the host, have changed."""
+        with self._lock:
+            transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
+
+    @property
+    def _moves(self) -> bool:
+        """Whether a restarted host may listen at another address than before."""
+        return self._root_url is None and (
+            self._config_file is not None or settings.ROOT_URL is None
+        )
+
+
+host = JSHost()
+"""The host of the settings, connected at the first call."""

@@ -1,0 +1,99 @@
+"""An HTTP/1.1 client's side of the wire, without I/O. Runs in: callers.
+
+Request bytes come out, response bytes go in. Made for the one kind of request that calls are; what
+is unusual (https, proxies) goes through httpx, see `transport`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import httptools
+
+__all__ = ["Response", "ResponseParser", "request_head"]
+
+
+class Response:
+    """A host's answer.
+
+    Attributes:
+        status_code: the HTTP status.
+        headers: by lower-case name.
+        content: the body's bytes.
+    """
+
+    __slots__ = ("content", "headers", "status_code")
+
+    def __init__(self, status_code: int, headers: Mapping[str, str], content: bytes) -> None:
+        self.status_code = status_code
+        self.headers = headers
+        self.content = content
+
+    @property
+    def text(self) -> str:
+        return self.content.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """The body as JSON. Raises: ValueError."""
+        return json.loads(self.content)
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status_code}, {len(self.content)} bytes>"
+
+
+def request_head(method: str, target: str, host: str, headers: Mapping[str, str]) -> bytes:
+    """A request's head up to the last header, to which `Content-Length` is then appended.
+
+    Raises:
+        ValueError: a line end in a name or a value.
+    """
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a header holds a line end")
+    return ("\r\n".join(lines) + "\r\n").encode("latin-1")
+
+
+class ResponseParser:
+    """Bytes in, one response out; then it is used up."""
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.keep_alive = False
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._parser = httptools.HttpResponseParser(self)
+
+    def feed(self, data: bytes) -> bool:
+        """Take bytes; True once the response is whole.
+
+        Raises:
+            ValueError: the bytes are no HTTP response.
+        """
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            raise ValueError(f"not an HTTP response: {error}") from error
+        return self.complete
+
+    def response(self) -> Response:
+        body = self._body
+        content = body[0] if len(body) == 1 else b"".join(body)
+        return Response(self._parser.get_status_code(), self._headers, content)
+
+    # httptools calls these.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._parser.get_status_code() < 200:  # 100 Continue, 103 Early Hints
+            self._headers = {}
+            return
+        self.keep_alive = self._parser.should_keep_alive()
+        self.complete = True

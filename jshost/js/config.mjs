@@ -1,0 +1,130 @@
+// @ts-check
+/**
+ * Loading a host.config.js, .mjs or .cjs. Runs in: Node workers.
+ */
+
+import {createRequire, isBuiltin} from 'node:module';
+import {basename, dirname} from 'node:path';
+import {pathToFileURL} from 'node:url';
+
+/** A mistake in a config file; the message says which, and how to mend it. */
+export class ConfigError extends Error {
+  name = 'ConfigError';
+}
+
+/**
+ * @typedef {(...args: any[]) => unknown} UserFunction
+ * @typedef {{[name: string]: any, functions?: Record<string, UserFunction>}} Config
+ */
+
+/**
+ * The object that a config file exports, whichever module system it is written in.
+ *
+ * @param {string} path
+ * @returns {Promise<Config>}
+ */
+export async function loadConfig(path) {
+  const loaded = path.endsWith('.mjs') ? await importFile(path) : await requireOrImport(path);
+  const config = loaded?.default ?? loaded?.['module.exports'] ?? loaded;
+  if (config === null || typeof config !== 'object') {
+    throw new ConfigError(
+      `${path}: must export an object with "functions", by module.exports or export default; ` +
+        `it exports ${config === null ? 'null' : `a ${typeof config}`}.`,
+    );
+  }
+  return config;
+}
+
+/** @param {string} path */
+async function requireOrImport(path) {
+  try {
+    return createRequire(path)(path);
+  } catch (error) {
+    const code = /** @type {NodeJS.ErrnoException} */ (error)?.code;
+    if (code === 'ERR_REQUIRE_ESM' || code === 'ERR_REQUIRE_ASYNC_MODULE') return importFile(path);
+    throw error;
+  }
+}
+
+/** @param {string} path */
+function importFile(path) {
+  return import(pathToFileURL(path).href);
+}
+
+/**
+ * The functions by name.
+ *
+ * @param {string} path
+ * @param {Config} config
+ * @returns {Map<string, UserFunction>}
+ */
+export function readFunctions(path, config) {
+  const functions = config.functions ?? {};
+  if (typeof functions !== 'object' || Array.isArray(functions)) {
+    throw new ConfigError(`${path}: "functions" must be an object of names to functions.`);
+  }
+  for (const [name, fn] of Object.entries(functions)) {
+    if (typeof fn !== 'function') {
+      throw new ConfigError(
+        `${path}: "functions" must map names to functions; "${name}" is a ${typeof fn}.`,
+      );
+    }
+  }
+  return new Map(Object.entries(functions));
+}
+
+/**
+ * The options that the config sets, of those that the host knows.
+ *
+ * @param {string} path
+ * @param {Config} config
+ * @param {string[]} names
+ */
+export function readOptions(path, config, names) {
+  /** @type {Record<string, unknown>} */
+  const options = {};
+  for (const name of names) {
+    const value = config[name];
+    if (value === undefined) continue;
+    if (typeof value === 'function' || typeof value === 'bigint' || typeof value === 'symbol') {
+      throw new ConfigError(`${path}: the option "${name}" cannot be a ${typeof value}.`);
+    }
+    options[name] = value;
+  }
+  return options;
+}
+
+/**
+ * A failed load as its author needs it.
+ *
+ * @param {any} error
+ * @param {string} path
+ * @returns {{name: string, message: string, stack: string}}
+ */
+export function describeFailure(error, path) {
+  if (!(error instanceof Error)) {
+    return {name: '', message: `${path}: threw ${String(error)} while it was loaded`, stack: ''};
+  }
+  if (error instanceof ConfigError) return {name: error.name, message: error.message, stack: ''};
+  const missing = missingPackage(error);
+  const stack = String(error.stack ?? '');
+  if (missing !== undefined) {
+    const message =
+      `${path}: the npm package "${missing}" is not installed. ` +
+      `Run: npm install ${missing} (in ${dirname(path)}, or where your package.json is)`;
+    return {name: error.name, message, stack};
+  }
+  const location = /^(?:file:\/\/)?(\/.*):(\d+)\n/.exec(stack);
+  if (error instanceof SyntaxError && location) {
+    return {name: error.name, message: `${location[1]}, line ${location[2]}: ${error.message}`, stack};
+  }
+  return {name: error.name, message: `${basename(path)}: ${error.message}`, stack};
+}
+
+/** @param {NodeJS.ErrnoException} error */
+function missingPackage(error) {
+  if (error.code !== 'MODULE_NOT_FOUND' && error.code !== 'ERR_MODULE_NOT_FOUND') return undefined;
+  const specifier = /Cannot find (?:module|package) '([^']+)'/.exec(error.message)?.[1];
+  if (!specifier || /^[./]|^[a-z]+:/i.test(specifier) || isBuiltin(specifier)) return undefined;
+  return specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
+}

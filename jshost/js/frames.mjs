@@ -1,0 +1,115 @@
+// @ts-check
+/**
+ * The frames between a host and a worker, without I/O: the twin of workers/frames.py, held to the
+ * same bytes by tests/vectors/frames.json. Runs in: Node workers.
+ *
+ * A frame is `length u32 · call id u32 · kind u8 · payload`, integers big-endian.
+ */
+
+export const HEADER_BYTES = 9;
+export const MAX_PAYLOAD_BYTES = 2 ** 30;
+
+export const Kind = Object.freeze({
+  READY: 1,
+  CALL: 2,
+  RESULT: 3,
+  CHUNK: 4,
+  ERROR: 5,
+  CANCEL: 6,
+  LOG: 7,
+  PING: 8,
+  PONG: 9,
+  DRAIN: 10,
+});
+
+/** @typedef {{kind: number, callId: number, payload: Buffer}} Frame */
+
+export class FrameError extends Error {
+  name = 'FrameError';
+}
+
+/**
+ * One frame's bytes. A text payload is encoded straight into the frame.
+ *
+ * @param {number} kind
+ * @param {number} callId
+ * @param {Uint8Array | string} payload
+ * @param {string} [form] one ASCII character that goes before the payload
+ * @returns {Buffer}
+ */
+export function encode(kind, callId, payload = '', form = '') {
+  const isText = typeof payload === 'string';
+  const size = form.length + (isText ? Buffer.byteLength(payload) : payload.length);
+  if (size > MAX_PAYLOAD_BYTES) {
+    throw new FrameError(`a payload of ${size} bytes is over the ${MAX_PAYLOAD_BYTES} of a frame`);
+  }
+  const frame = Buffer.allocUnsafe(HEADER_BYTES + size);
+  frame.writeUInt32BE(size, 0);
+  frame.writeUInt32BE(callId, 4);
+  frame[8] = kind;
+  if (form) frame[HEADER_BYTES] = form.charCodeAt(0);
+  if (isText) frame.write(payload, HEADER_BYTES + form.length);
+  else frame.set(payload, HEADER_BYTES + form.length);
+  return frame;
+}
+
+/** Bytes in, frames out, however the bytes were split. */
+export class Decoder {
+  /** @type {Buffer[]} */
+  #chunks = [];
+  #size = 0;
+  #need = HEADER_BYTES;
+
+  /**
+   * The frames that `data` completes, in order. Chunks of an unfinished frame are joined once.
+   *
+   * @param {Buffer} data
+   * @returns {Frame[]}
+   */
+  feed(data) {
+    if (this.#chunks.length > 0) {
+      this.#chunks.push(data);
+      this.#size += data.length;
+      if (this.#size < this.#need) return [];
+      data = Buffer.concat(this.#chunks, this.#size);
+      this.#chunks = [];
+    }
+    /** @type {Frame[]} */
+    const frames = [];
+    let offset = 0;
+    this.#need = HEADER_BYTES;
+    while (data.length - offset >= HEADER_BYTES) {
+      const size = data.readUInt32BE(offset);
+      const kind = data[offset + 8];
+      if (kind < Kind.READY || kind > Kind.DRAIN || size > MAX_PAYLOAD_BYTES) {
+        throw new FrameError(`no frame begins like this: kind ${kind}, length ${size}`);
+      }
+      const stop = offset + HEADER_BYTES + size;
+      if (stop > data.length) {
+        this.#need = stop - offset;
+        break;
+      }
+      const payload = data.subarray(offset + HEADER_BYTES, stop);
+      frames.push({kind, callId: data.readUInt32BE(offset + 4), payload});
+      offset = stop;
+    }
+    if (offset < data.length) {
+      this.#chunks = [data.subarray(offset)];
+      this.#size = data.length - offset;
+    }
+    return frames;
+  }
+}
+
+/**
+ * A CALL's payload as its header and the body's bytes.
+ *
+ * @param {Buffer} payload
+ * @returns {{header: {name: string, timeout: number | null, requestId: string}, body: Buffer}}
+ */
+export function splitCall(payload) {
+  const size = payload.length >= 2 ? payload.readUInt16BE(0) : 0;
+  if (payload.length < 2 + size) throw new FrameError('a CALL shorter than its header');
+  const header = JSON.parse(payload.toString('utf8', 2, 2 + size));
+  return {header, body: payload.subarray(2 + size)};
+}

@@ -1,0 +1,160 @@
+// @ts-check
+/**
+ * A call's body becomes a value, a function's result becomes bytes; what JSON cannot say is an
+ * error that names its place. Runs in: Node workers.
+ */
+
+/** A call that is answered with an error of our own, not the function's. */
+export class CallError extends Error {
+  /**
+   * @param {string} code a key of exceptions.CODES
+   * @param {string} message
+   * @param {string} [errorName] the class that the caller sees
+   */
+  constructor(code, message, errorName = '') {
+    super(message);
+    this.code = code;
+    this.errorName = errorName;
+  }
+}
+
+const utf8 = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true});
+const LONG_NUMBER = /\d{16}/;
+const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/g;
+
+/**
+ * The arguments object in a body; an empty body is `{}`.
+ *
+ * @param {Buffer} body
+ * @returns {Record<string, unknown>}
+ */
+export function parseBody(body) {
+  if (body.length === 0) return {};
+  let text;
+  try {
+    text = utf8.decode(body);
+  } catch {
+    throw new CallError('malformed_json', 'the body is not UTF-8');
+  }
+  let value;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new CallError('malformed_json', `the body is not JSON: ${/** @type {Error} */ (error).message}`);
+  }
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+    const kind = value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value;
+    throw new CallError('not_an_object', `the body must be a JSON object, not a JSON ${kind}`);
+  }
+  if (LONG_NUMBER.test(text)) refuseUnsafeIntegers(text, value);
+  return value;
+}
+
+/**
+ * JSON.parse rounds integers beyond 2**53 without a word; a caller must hear of it.
+ *
+ * @param {string} text
+ * @param {unknown} value
+ */
+function refuseUnsafeIntegers(text, value) {
+  for (const [token] of text.matchAll(STRING_OR_NUMBER)) {
+    if (token.startsWith('"') || token.length < 16 || /[.eE]/.test(token)) continue;
+    const number = Number(token);
+    if (Number.isSafeInteger(number) || Math.abs(number) === 2 ** 53 && BigInt(token) === BigInt(number)) continue;
+    const place = find(value, (item) => item === number) ?? '';
+    throw new CallError(
+      'unsafe_integer',
+      `argument ${place}: ${token} is beyond 2**53 and JavaScript would round it; pass it as a string`,
+      'TypeError',
+    );
+  }
+}
+
+/**
+ * A result as its form ('j' JSON, 't' text, 'b' bytes) and its payload.
+ *
+ * @param {unknown} value
+ * @returns {{form: 'j' | 't' | 'b', payload: string | Uint8Array}}
+ */
+export function encodeResult(value) {
+  if (typeof value === 'string') {
+    // UTF-8 has no lone surrogates: such a string travels as JSON, which can escape them.
+    if (value.isWellFormed()) return {form: 't', payload: value};
+    return {form: 'j', payload: JSON.stringify(value)};
+  }
+  if (value === undefined || value === null) return {form: 'j', payload: 'null'};
+  if (value instanceof Uint8Array) return {form: 'b', payload: value};
+  let text;
+  try {
+    text = JSON.stringify(value);
+  } catch (error) {
+    throw unserializable(value) ?? error;
+  }
+  // A number or an object that JSON cannot say has become null or {}: only then look for it.
+  if (text === undefined || text.includes('null') || text.includes('{}')) {
+    const problem = unserializable(value);
+    if (problem) throw problem;
+  }
+  return {form: 'j', payload: text};
+}
+
+/**
+ * @param {unknown} value
+ * @returns {CallError | undefined}
+ */
+function unserializable(value) {
+  let problem = '';
+  const place = find(value, (item, above) => (problem = problemOf(item, above)) !== '');
+  if (place === undefined) return undefined;
+  const where = place ? `result ${place}` : 'result';
+  return new CallError('unserializable_result', `${where}: ${problem}`, 'TypeError');
+}
+
+/**
+ * @param {unknown} item
+ * @param {unknown[]} above
+ */
+function problemOf(item, above) {
+  if (typeof item === 'number' && !Number.isFinite(item)) {
+    return `${item} has no JSON form; return null or a string instead`;
+  }
+  if (typeof item === 'bigint') return `the BigInt ${item}n has no JSON form; return a string`;
+  if (typeof item === 'symbol') return 'a symbol has no JSON form';
+  if (typeof item === 'function' && above.length === 0) return 'a function has no JSON form';
+  if (item === null || typeof item !== 'object') return '';
+  if (above.includes(item) || above.length > 500) {
+    return 'the structure contains itself, or is too deep';
+  }
+  if (item instanceof Date && Number.isNaN(item.getTime())) return 'an invalid Date has no JSON form';
+  const hasJson = 'toJSON' in item && typeof item.toJSON === 'function';
+  if (hasJson || Array.isArray(item) || Object.keys(item).length > 0) return '';
+  const prototype = Object.getPrototypeOf(item);
+  if (prototype === null || prototype === Object.prototype) return '';
+  const name = item.constructor?.name || 'object';
+  const hint = item instanceof Set ? '; return [...set]' : item instanceof Map ? '; return Object.fromEntries(map)' : '';
+  return `a ${name} has no JSON form${hint}`;
+}
+
+/**
+ * The place of the first item, depth first, that `test` accepts: 'options.items[3].price'.
+ *
+ * @param {unknown} value
+ * @param {(item: unknown, above: unknown[]) => boolean} test
+ * @param {string} [path]
+ * @param {unknown[]} [above]
+ * @returns {string | undefined}
+ */
+function find(value, test, path = '', above = []) {
+  if (test(value, above)) return path;
+  if (value === null || typeof value !== 'object') return undefined;
+  const inside = [...above, value];
+  if ('toJSON' in value && typeof value.toJSON === 'function') {
+    return find(value.toJSON(), test, path, inside);
+  }
+  for (const [key, item] of Object.entries(value)) {
+    const step = Array.isArray(value) ? `[${key}]` : path ? `.${key}` : key;
+    const found = find(item, test, path + step, inside);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}

@@ -1,0 +1,174 @@
+// @ts-check
+/**
+ * The worker that runs a host.config.js's functions. Runs in: Node workers, started by
+ * workers/process.py as `node worker.mjs CONFIG SETTINGS`.
+ */
+
+import {Socket} from 'node:net';
+import {format} from 'node:util';
+import {Call, currentCall, describeError, run} from './calls.mjs';
+import {ConfigError, describeFailure, loadConfig, readFunctions, readOptions} from './config.mjs';
+import {Decoder, Kind, encode, splitCall} from './frames.mjs';
+import {markLines} from './output.mjs';
+import {CallError, encodeResult, parseBody} from './values.mjs';
+
+const path = process.argv[2];
+const settings = JSON.parse(process.argv[3]);
+process.argv.splice(2, 2);
+
+const channel = new Socket({fd: settings.channel, readable: true, writable: true});
+channel.on('error', () => process.exit(1)); // the host is gone, in the middle of a write
+markLines(process.stdout, currentCall);
+markLines(process.stderr, currentCall);
+
+/** @type {Map<number, Call>} */
+const calls = new Map();
+let draining = false;
+
+/**
+ * @param {number} kind
+ * @param {number} callId
+ * @param {unknown} value
+ */
+function sendJson(kind, callId, value) {
+  channel.write(encode(kind, callId, JSON.stringify(value)));
+}
+
+/** @returns {import('./calls.mjs').Logger} */
+function frameLogger() {
+  /** @param {string} level */
+  const at = (level) => (/** @type {unknown[]} */ ...args) => {
+    const call = currentCall();
+    const entry = {level, message: format(...args), function: call?.name ?? '', requestId: call?.requestId ?? ''};
+    sendJson(Kind.LOG, 0, entry);
+  };
+  return {log: at('info'), info: at('info'), warn: at('warning'), error: at('error'), debug: at('debug')};
+}
+
+/**
+ * Errors that nobody caught: they belong to the call whose code threw them, if it still waits.
+ *
+ * @param {unknown} error
+ */
+function onUncaught(error) {
+  const call = currentCall();
+  if (call !== undefined && !call.settled) {
+    settle(call, error ?? new Error(`${error} was thrown`));
+    return;
+  }
+  const where = call === undefined ? 'outside of any call' : `in ${call.name}, after its answer`;
+  const described = error instanceof Error ? error.stack : String(error);
+  console.error(`Uncaught ${where}: ${described}`);
+}
+
+/** @param {string} file */
+async function load(file) {
+  const config = await loadConfig(file);
+  const functions = readFunctions(file, config);
+  /** @type {import('./calls.mjs').HostContext} */
+  const host = {
+    config,
+    logger: config.logger ?? frameLogger(),
+    addFunction(name, fn) {
+      if (functions.has(name)) {
+        throw new ConfigError(`A function has already been defined with the name "${name}"`);
+      }
+      if (typeof fn !== 'function') {
+        throw new ConfigError(`addFunction("${name}", …) needs a function, not a ${typeof fn}.`);
+      }
+      functions.set(name, fn);
+    },
+  };
+  if (config.extendHost !== undefined) await config.extendHost(host);
+  return {functions, host, options: readOptions(file, config, settings.options)};
+}
+
+/**
+ * Answer a call: with its value, or with what was thrown.
+ *
+ * @param {Call} call
+ * @param {unknown} error
+ * @param {unknown} [value]
+ */
+function settle(call, error, value) {
+  if (call.settled) return;
+  call.settled = true;
+  calls.delete(call.id);
+  let frame;
+  try {
+    if (error !== undefined) throw error;
+    const {form, payload} = encodeResult(value);
+    frame = encode(Kind.RESULT, call.id, payload, form);
+  } catch (problem) {
+    frame = encode(Kind.ERROR, call.id, JSON.stringify(describeError(problem, call)));
+  }
+  channel.write(frame);
+  if (draining && calls.size === 0) end();
+}
+
+/**
+ * @param {{functions: Map<string, import('./config.mjs').UserFunction>, host: import('./calls.mjs').HostContext}} loaded
+ * @param {import('./frames.mjs').Frame} frame
+ */
+function accept({functions, host}, {callId, payload}) {
+  const {header, body} = splitCall(payload);
+  const call = new Call(callId, header, host);
+  calls.set(callId, call);
+  const fn = functions.get(header.name);
+  try {
+    if (fn === undefined) {
+      throw new CallError('unknown_function', `Not found. Unknown function "${header.name}"`);
+    }
+    run(call, fn, parseBody(body), (error, value) => settle(call, error, value));
+  } catch (error) {
+    settle(call, error);
+  }
+}
+
+function end() {
+  channel.end(() => process.exit(0));
+}
+
+/** @param {Awaited<ReturnType<typeof load>>} loaded */
+function serve(loaded) {
+  const decoder = new Decoder();
+  channel.on('data', (data) => {
+    for (const frame of decoder.feed(/** @type {Buffer} */ (data))) {
+      if (frame.kind === Kind.CALL) {
+        accept(loaded, frame);
+      } else if (frame.kind === Kind.CANCEL) {
+        calls.get(frame.callId)?.cancel(); // it keeps its slot until the function has ended
+      } else if (frame.kind === Kind.PING) {
+        channel.write(encode(Kind.PONG, frame.callId, frame.payload));
+      } else if (frame.kind === Kind.DRAIN) {
+        draining = true;
+        if (calls.size === 0) end();
+      }
+    }
+  });
+  channel.on('end', () => process.exit(0)); // EOF: the host is gone
+  sendJson(Kind.READY, 0, {
+    language: 'javascript',
+    version: process.versions.node,
+    functions: [...loaded.functions.keys()],
+    options: loaded.options,
+  });
+}
+
+/** @param {unknown} error */
+function refuse(error) {
+  const failure = describeFailure(error, path);
+  if (error instanceof SyntaxError && !failure.message.includes(', line ')) {
+    // Only Node's own report of an uncaught error says where an ES module has its mistake.
+    process.off('uncaughtException', onUncaught);
+    setImmediate(() => {
+      throw error;
+    });
+    return;
+  }
+  channel.end(encode(Kind.ERROR, 0, JSON.stringify({code: 'config', ...failure})), () => process.exit(1));
+}
+
+process.on('uncaughtException', onUncaught);
+process.on('unhandledRejection', onUncaught);
+load(path).then(serve, refuse);

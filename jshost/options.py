@@ -1,0 +1,152 @@
+"""The options of a host: what they are called, what they may be. Runs in: host, command line.
+
+One frozen dataclass is the source of all of them: config files set its fields (snake_case in
+Python, camelCase in JavaScript), and `jshost serve` has a flag for each that has a help text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jshost.exceptions import ConfigError
+
+__all__ = ["HostOptions", "camel_case", "option_names", "read_options"]
+
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)b?", re.IGNORECASE)
+SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+def _integer(least: int, most: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or int(value) != float(value) or not least <= value <= most:
+            raise ValueError
+        return int(value)
+
+    check.__doc__ = f"a whole number from {least} to {most}"
+    return check
+
+
+def _size(value: Any) -> int:
+    """a size in bytes, or a string such as "10mb" """
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    match = SIZE.fullmatch(value.strip())
+    if match is None:
+        raise ValueError
+    return int(float(match[1]) * SIZE_UNITS[match[2].lower()])
+
+
+def _seconds(value: Any) -> float | None:
+    """a number of seconds above 0, or none for no limit"""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not 0 < float(value) < 1e9:
+        raise ValueError
+    return float(value)
+
+
+def _string(value: Any) -> str:
+    """a non-empty string"""
+    if not isinstance(value, str) or not value:
+        raise ValueError
+    return value
+
+
+def _strings(value: Any) -> tuple[str, ...]:
+    """a list of strings"""
+    if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+        raise ValueError
+    return tuple(value)
+
+
+def _flag(value: Any) -> bool:
+    """true or false"""
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def _option(default: Any, check: Callable[[Any], Any], help: str = "") -> Any:
+    return dataclasses.field(default=default, metadata={"check": check, "help": help})
+
+
+@dataclass(frozen=True, slots=True)
+class HostOptions:
+    """How a host serves. Sizes are in bytes, times in seconds."""
+
+    address: str = _option("127.0.0.1", _string, "Address to listen on.")
+    port: int = _option(9009, _integer(0, 65535), "Port to listen on; 0 picks a free one.")
+    include: tuple[str, ...] = _option((), _strings)
+    workers: int = _option(
+        1, _integer(1, 512), "Worker processes per config file; functions that keep state want 1."
+    )
+    threads: int = _option(32, _integer(1, 10_000))
+    concurrency: int = _option(
+        1024, _integer(1, 100_000), "Calls that one worker is given at once."
+    )
+    max_queue: int = _option(
+        1024, _integer(0, 1_000_000), "Calls that may wait for a worker; more get a 503."
+    )
+    function_timeout: float | None = _option(
+        None, _seconds, "Longest time for a call, whatever its caller asks for, in seconds."
+    )
+    request_data_limit: int = _option(10 * 1024**2, _size, 'Largest body of a call: "10mb".')
+    shutdown_timeout: float | None = _option(
+        10.0, _seconds, "Time that calls have to finish after SIGTERM, in seconds."
+    )
+    allowed_hosts: tuple[str, ...] = _option((), _strings)
+    allowed_origins: tuple[str, ...] = _option((), _strings)
+    respawn: bool = _option(True, _flag)
+
+
+PER_CONFIG = ("workers", "threads", "concurrency", "max_queue", "function_timeout", "respawn")
+"""What an included config file may set for its own functions; the rest only the first one sets."""
+
+
+def camel_case(name: str) -> str:
+    """The option's name as JavaScript config files spell it."""
+    head, *tail = name.split("_")
+    return head + "".join(part.capitalize() for part in tail)
+
+
+def option_names(javascript: bool) -> list[str]:
+    """All options as a config file of the language spells them."""
+    names = [field.name for field in dataclasses.fields(HostOptions)]
+    return [camel_case(name) for name in names] if javascript else names
+
+
+def read_options(
+    raw: Mapping[str, Any], source: str, base: HostOptions | None = None
+) -> HostOptions:
+    """Options out of names and raw values, in either spelling.
+
+    Args:
+        raw: what a config file or a command line sets.
+        source: what to call it in an error.
+        base: the options that hold where `raw` says nothing.
+
+    Raises:
+        ConfigError: an unknown name, or a value that the option cannot have.
+    """
+    fields = {field.name: field for field in dataclasses.fields(HostOptions)}
+    spelled = {camel_case(name): name for name in fields} | {name: name for name in fields}
+    values: dict[str, Any] = {}
+    for name, value in raw.items():
+        if name not in spelled:
+            near = difflib.get_close_matches(name, spelled, 1)
+            hint = f' Did you mean "{near[0]}"?' if near else ""
+            raise ConfigError(f'{source}: there is no option "{name}".{hint}')
+        check = fields[spelled[name]].metadata["check"]
+        try:
+            values[spelled[name]] = check(value)
+        except (TypeError, ValueError, AttributeError, OverflowError):
+            wanted = " ".join((check.__doc__ or "").split())
+            raise ConfigError(
+                f'{source}: the option "{name}" must be {wanted}, not {value!r}.'
+            ) from None
+    return dataclasses.replace(base or HostOptions(), **values)

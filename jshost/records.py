@@ -1,0 +1,136 @@
+"""The hosts that run on this machine for this user. Runs in: host, callers, command line.
+
+Every host writes one file into the user's runtime directory (mode 0700) and removes it when it
+ends. A file whose process is gone, or whose process id now belongs to another process, counts for
+nothing and is removed by whoever comes across it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from jshost.exceptions import ConfigError
+
+__all__ = ["HostRecord", "all_hosts", "find_hosts", "runtime_folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class HostRecord:
+    """A running host: the config file it serves, where it listens, and which process it is.
+
+    `started_at` is the process's start in seconds since the epoch, as psutil tells it; together
+    with the id it names one process and no other.
+    """
+
+    config_file: str
+    url: str
+    pid: int
+    started_at: float
+    version: str
+
+    @classmethod
+    def of_this_process(cls, config_file: Path, url: str, version: str) -> HostRecord:
+        import psutil
+
+        return cls(str(config_file), url, os.getpid(), psutil.Process().create_time(), version)
+
+    @property
+    def path(self) -> Path:
+        return runtime_folder() / f"host-{_digest(self.config_file)}-{self.pid}.json"
+
+    def write(self) -> None:
+        """Make it known; whole or not at all.
+
+        Raises:
+            ConfigError: see `runtime_folder`.
+            OSError: the file cannot be written.
+        """
+        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(asdict(self)))
+        temporary.replace(self.path)
+
+    def remove(self) -> None:
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+    def is_alive(self) -> bool:
+        """Whether this very process still runs."""
+        import psutil
+
+        try:
+            process = psutil.Process(self.pid)
+            return (
+                abs(process.create_time() - self.started_at) < 1.0
+                and process.status() != psutil.STATUS_ZOMBIE
+            )
+        except psutil.Error:
+            return False
+
+
+def runtime_folder() -> Path:
+    """The user's own folder for records (mode 0700), made where it is missing.
+
+    Raises:
+        ConfigError: it, or the folder it lies in, belongs to somebody else.
+    """
+    import platformdirs
+
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR it falls back to a folder in /tmp, and warns; we check the owner.
+        warnings.simplefilter("ignore")
+        folder = Path(platformdirs.user_runtime_dir("jshost", appauthor=False))
+    advice = "Set XDG_RUNTIME_DIR to a folder of your own."
+    try:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        owners = {path: path.stat().st_uid for path in (folder, folder.parent)}
+        if stat.S_IMODE(folder.stat().st_mode) & 0o077 and owners[folder] == os.getuid():
+            folder.chmod(0o700)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: the runtime directory cannot be made ({error.strerror}). {advice}"
+        ) from error
+    for path, owner in owners.items():
+        if owner != os.getuid() and (path == folder or owner != 0):
+            raise ConfigError(
+                f"{path}: the runtime directory belongs to user {owner}, not to you. {advice}"
+            )
+    return folder
+
+
+def all_hosts() -> list[HostRecord]:
+    """The hosts that run, the newest first; what is stale is removed on the way."""
+    return _read("host-*.json")
+
+
+def find_hosts(config_file: Path) -> list[HostRecord]:
+    """The hosts that serve this config file, the newest first."""
+    return _read(f"host-{_digest(str(config_file))}-*.json")
+
+
+def _read(pattern: str) -> list[HostRecord]:
+    found = []
+    for path in runtime_folder().glob(pattern):
+        try:
+            record = HostRecord(**json.loads(path.read_text()))
+        except FileNotFoundError:
+            continue  # its host has just ended
+        except (OSError, ValueError, TypeError):
+            record = None
+        if record is not None and record.is_alive():
+            found.append(record)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+    return sorted(found, key=lambda record: record.started_at, reverse=True)
+
+
+def _digest(config_file: str) -> str:
+    return hashlib.sha1(config_file.encode(), usedforsecurity=False).hexdigest()[:16]

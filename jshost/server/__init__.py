@@ -1,0 +1,1 @@
+"""The host process: HTTP in front of pools of workers."""

@@ -1,0 +1,185 @@
+"""The life of a host process: load, listen, serve, drain. Runs in: host."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import errno
+import json
+import logging
+import logging.handlers
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jshost import __version__
+from jshost.exceptions import ConfigError
+from jshost.records import HostRecord
+from jshost.server.service import Service
+
+if TYPE_CHECKING:
+    from jshost.server.app import App
+
+__all__ = ["describe", "serve", "set_up_logging"]
+
+logger = logging.getLogger("jshost.host")
+
+BACKLOG = 2048
+KEEP_ALIVE_S = 75
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+def set_up_logging(logfile: str | None, verbose: bool) -> None:
+    """Send the host's and its workers' lines to a file or to stderr.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    handler: logging.Handler
+    try:
+        handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(sys.stderr)
+    except OSError as error:
+        raise ConfigError(f"{logfile}: cannot be written: {error.strerror}") from error
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("jshost").setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger("jshost.access").setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+async def describe(
+    config_file: Path, overrides: Mapping[str, Any], path_to_node: str | None
+) -> dict[str, Any]:
+    """Load everything, as `serve` does, and say what it comes to, without listening.
+
+    Raises:
+        ConfigError: what is wrong.
+    """
+    service = Service(config_file, overrides, path_to_node)
+    try:
+        service.begin()
+        await service.start()
+        return service.describe()
+    finally:
+        await service.stop(0)
+
+
+async def serve(
+    config_file: Path, overrides: Mapping[str, Any], path_to_node: str | None, as_json: bool
+) -> int:
+    """Serve a config file until a signal ends it. Returns the exit code.
+
+    Raises:
+        ConfigError: the config does not load, or the port cannot be had.
+    """
+    service = Service(config_file, overrides, path_to_node)
+    listener: socket.socket | None = None
+    try:
+        service.begin()
+        from jshost.server.app import App  # its imports take as long as the worker's start
+
+        await service.start()
+        listener = _listen(service.options.address, service.options.port)
+        return await _run(service, App(service, __version__), listener, as_json)
+    finally:
+        if listener is not None:
+            listener.close()
+        await service.stop(0)
+
+
+async def _run(service: Service, app: App, listener: socket.socket, as_json: bool) -> int:
+    from jshost.server.http import make_server
+
+    server = make_server(app, KEEP_ALIVE_S)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    hard = _on_signals(loop, stopping)
+    serving = loop.create_task(server.serve(sockets=[listener]))
+    address, port = listener.getsockname()[:2]
+    url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+    service.options = dataclasses.replace(service.options, port=port)
+    record = HostRecord.of_this_process(service.config_file, url, __version__)
+    record.write()
+    try:
+        _announce(service, app, url, as_json)
+        stopped = loop.create_task(stopping.wait())
+        ends: list[asyncio.Future[Any]] = [serving, stopped, service.halted]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        record.remove()
+        if service.halted.done():
+            return 1
+        app.draining = True
+        await _drain(service, hard)
+        return 0
+    finally:
+        record.remove()
+        server.should_exit = True
+        server.force_exit = True
+        with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
+            await asyncio.wait_for(serving, 2)
+
+
+async def _drain(service: Service, hard: asyncio.Event) -> None:
+    """Let calls in flight end; a second signal, or the time that is set, cuts them off."""
+    limit = service.options.shutdown_timeout
+    logger.info(
+        "stopping: calls in flight have %s s", "unlimited" if limit is None else f"{limit:g}"
+    )
+    end = time.monotonic() + (limit if limit is not None else 1e9)
+    while not service.idle and not hard.is_set() and time.monotonic() < end:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(hard.wait(), 0.01)
+    if not hard.is_set():
+        # The last answers are written on the loop's next turns.
+        await asyncio.sleep(0.05)
+        await service.stop(2)
+
+
+def _on_signals(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> asyncio.Event:
+    hard = asyncio.Event()
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            hard.set()
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    return hard
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"Port {port} on {address} is in use by another program (a host that already "
+                f"runs? `jshost status` shows it). Stop that one, or choose another port with -p "
+                "PORT (-p 0 picks a free one)."
+            ) from error
+        raise ConfigError(f"Cannot listen on {address}:{port}: {error.strerror}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _announce(service: Service, app: App, url: str, as_json: bool) -> None:
+    if as_json:
+        line = json.dumps(app.status())
+    else:
+        line = (
+            f"jshost {__version__} listens on {url}, functions: {', '.join(sorted(service.routes))}"
+        )
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,199 @@
+"""The pools of a host and the functions they serve. Runs in: host."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jshost.exceptions import ConfigError
+from jshost.options import PER_CONFIG, HostOptions, option_names, read_options
+from jshost.workers.decisions import Policy
+from jshost.workers.pool import Pool
+from jshost.workers.process import Launch, is_javascript
+
+__all__ = ["Route", "Service"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a function's calls go, and how long they may take at most (None: no limit)."""
+
+    name: str
+    pool: Pool
+    timeout_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A config file whose first worker is ready."""
+
+    config_file: Path
+    pool: Pool
+    options: HostOptions
+    functions: list[str]
+    language: str
+    version: str
+
+
+class Service:
+    """Everything that a host serves.
+
+    Args:
+        config_file: the first config file, absolute.
+        overrides: options by name that win over what config files say (the command line's).
+        path_to_node: the Node to use, or None: the first one that `find_node` finds.
+    """
+
+    def __init__(
+        self, config_file: Path, overrides: Mapping[str, Any], path_to_node: str | None = None
+    ) -> None:
+        self.config_file = config_file
+        self.options = read_options(overrides, "the command line")
+        self.routes: dict[str, Route] = {}
+        self.loaded: list[Loaded] = []
+        self.halted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._overrides = overrides
+        self._path_to_node = path_to_node
+        self._pools: list[Pool] = []
+
+    def begin(self) -> None:
+        """Spawn the first worker, so that it loads while the host imports its server.
+
+        Raises:
+            ConfigError: no such config file, no Node, or a worker that cannot be run.
+        """
+        self._begin(self.config_file, HostOptions())
+
+    async def start(self) -> None:
+        """Load all config files and what they include.
+
+        Raises:
+            ConfigError: one does not load, sets a wrong option, or defines a name again.
+        """
+        waiting = [(self._pools[0], self.config_file)]
+        seen = {self.config_file}
+        while waiting:
+            pool, config_file = waiting.pop(0)
+            loaded = await self._load(pool, config_file)
+            for name in loaded.options.include:
+                included = self._resolve(config_file, name)
+                if included not in seen:
+                    seen.add(included)
+                    waiting.append((self._begin(included, self.options), included))
+
+    async def stop(self, timeout_s: float) -> None:
+        """Let calls finish, at most `timeout_s` seconds; then end the workers."""
+        deadline = time.monotonic() + timeout_s
+        await asyncio.gather(*(pool.stop(deadline) for pool in self._pools))
+
+    @property
+    def ready(self) -> bool:
+        return all(pool.scheduler.ready for pool in self._pools)
+
+    @property
+    def idle(self) -> bool:
+        return all(pool.scheduler.idle for pool in self._pools)
+
+    def describe(self) -> dict[str, Any]:
+        """The effective configuration, as `/status` and `jshost config` show it."""
+        options = dataclasses.asdict(self.options)
+        return {
+            **options,
+            "configFile": str(self.config_file),
+            "functions": sorted(self.routes),
+            "pools": [
+                {
+                    "configFile": str(item.config_file),
+                    "language": item.language,
+                    "version": item.version,
+                    "functions": sorted(item.functions),
+                    "workers": item.options.workers,
+                    "functionTimeout": item.options.function_timeout,
+                }
+                for item in self.loaded
+            ],
+        }
+
+    def workers(self) -> list[dict[str, Any]]:
+        """The workers there are now: config file, number, pid, state, calls in flight."""
+        return [
+            {
+                "configFile": str(pool.launch.config_file),
+                "number": worker.number,
+                "pid": pool.workers[worker.number].process.pid,
+                "state": worker.state.value,
+                "calls": len(worker.calls),
+            }
+            for pool in self._pools
+            for worker in pool.scheduler.workers.values()
+            if worker.number in pool.workers
+        ]
+
+    def _begin(self, config_file: Path, inherited: HostOptions) -> Pool:
+        settings = {
+            "options": option_names(is_javascript(config_file)),
+            "threads": inherited.threads,
+        }
+        launch = Launch.for_config(config_file, settings, path_to_node=self._path_to_node)
+        pool = Pool(launch, Policy(), self._on_halt)
+        pool.begin()
+        self._pools.append(pool)
+        return pool
+
+    async def _load(self, pool: Pool, config_file: Path) -> Loaded:
+        ready = await pool.started()
+        raw, source = ready["options"], str(config_file)
+        if config_file == self.config_file:
+            self.options = options = read_options(
+                self._overrides, "the command line", read_options(raw, source)
+            )
+        else:
+            own = {name: value for name, value in raw.items() if _snake_case(name) in INCLUDED}
+            flags = {name: self._overrides[name] for name in PER_CONFIG if name in self._overrides}
+            inherited = dataclasses.replace(self.options, include=())
+            options = read_options({**own, **flags}, source, inherited)
+        loaded = Loaded(
+            config_file, pool, options, ready["functions"], ready["language"], ready["version"]
+        )
+        self.loaded.append(loaded)
+        for name in loaded.functions:
+            if name in self.routes:
+                first = self.routes[name].pool.launch.config_file
+                raise ConfigError(
+                    f'{config_file}: A function has already been defined with the name "{name}", '
+                    f"in {first}. Rename one of the two."
+                )
+            self.routes[name] = Route(name, pool, options.function_timeout)
+        pool.set_policy(
+            Policy(
+                workers=options.workers,
+                concurrency=options.concurrency,
+                max_queue=options.max_queue,
+                respawn=options.respawn,
+            )
+        )
+        return loaded
+
+    def _resolve(self, config_file: Path, name: str) -> Path:
+        included = (config_file.parent / name).resolve()
+        if not included.is_file():
+            raise ConfigError(
+                f'{config_file}: "include" names {name!r}, but {included} is no file.'
+            )
+        return included
+
+    def _on_halt(self, reason: str) -> None:
+        if not self.halted.done():
+            self.halted.set_result(reason)
+
+
+INCLUDED = (*PER_CONFIG, "include")
+
+_snake_case: Callable[[str], str] = dict(
+    zip(option_names(True) + option_names(False), option_names(False) * 2, strict=True)
+).__getitem__

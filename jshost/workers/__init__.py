@@ -1,0 +1,1 @@
+"""Driving the workers that run functions, whoever owns them; knows nothing of HTTP."""

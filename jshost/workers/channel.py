@@ -1,0 +1,163 @@
+"""One worker as its pool talks to it: frames both ways, and its printed lines.
+
+Runs in: host (and any asyncio program that owns a pool).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import deque
+from typing import IO, Any, Protocol, cast
+
+from jshost.workers import frames
+from jshost.workers.output import LineSplitter, parse_line
+from jshost.workers.process import WorkerProcess
+
+__all__ = ["ChannelOwner", "WorkerChannel"]
+
+logger = logging.getLogger("jshost.pool")
+output_logger = logging.getLogger("jshost.worker")
+
+STDERR_TAIL_LINES = 20
+
+
+class ChannelOwner(Protocol):
+    """Who hears what a worker says: the pool."""
+
+    def on_answer(self, kind: int, call_id: int, payload: bytes) -> None: ...
+    def on_ready(self, worker: WorkerChannel, ready: dict[str, Any]) -> None: ...
+    def on_load_failed(self, worker: WorkerChannel, failure: dict[str, Any]) -> None: ...
+    def on_pong(self, worker: WorkerChannel) -> None: ...
+    def on_gone(self, worker: WorkerChannel) -> None: ...
+
+
+class WorkerChannel(asyncio.Protocol):
+    """One worker's channel and outputs."""
+
+    def __init__(self, number: int, process: WorkerProcess, owner: ChannelOwner) -> None:
+        self.number = number
+        self.process = process
+        self.load_error = ""
+        self.expected_end = False
+        self.open_outputs = 0
+        self._owner = owner
+        self._decoder = frames.Decoder()
+        self._stderr_tail: deque[str] = deque(maxlen=STDERR_TAIL_LINES)
+        self._unsent: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+        self._pipes: list[asyncio.BaseTransport] = []
+        self._connecting = asyncio.get_running_loop().create_task(self._connect())
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        await self._watch(self.process.stdout, logging.INFO)
+        await self._watch(self.process.stderr, logging.WARNING)
+        await loop.create_unix_connection(lambda: self, sock=self.process.channel)
+
+    async def _watch(self, pipe: IO[bytes], level: int) -> None:
+        self.open_outputs += 1
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: OutputPipe(self, level), pipe)
+        self._pipes.append(transport)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses
+        for data in self._unsent:
+            self._transport.write(data)
+        self._unsent.clear()
+
+    def data_received(self, data: bytes) -> None:
+        owner = self._owner
+        try:
+            received = self._decoder.feed(data)
+        except frames.FrameError as error:
+            logger.error("worker %d is killed: %s", self.number, error)
+            self.process.kill()
+            return
+        for kind, call_id, payload in received:
+            if kind == frames.RESULT or (kind == frames.ERROR and call_id):
+                owner.on_answer(kind, call_id, payload)
+            elif kind == frames.LOG:
+                self.log(json.loads(payload))
+            elif kind == frames.PONG:
+                owner.on_pong(self)
+            elif kind == frames.READY:
+                owner.on_ready(self, json.loads(payload))
+            elif kind == frames.ERROR:
+                owner.on_load_failed(self, json.loads(payload))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._owner.on_gone(self)
+
+    # Doing
+
+    def send(self, kind: int, call_id: int, payload: bytes = b"") -> None:
+        data = frames.encode(kind, call_id, payload)
+        if self._transport is not None:
+            self._transport.write(data)
+        else:
+            self._unsent.append(data)
+
+    def drain(self) -> None:
+        if not self.expected_end:
+            self.expected_end = True
+            self.send(frames.DRAIN, 0)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+        for pipe in self._pipes:
+            pipe.close()
+        self.process.close()
+
+    # Saying
+
+    def printed(self, raw: bytes, level: int) -> None:
+        line = parse_line(raw)
+        if level == logging.WARNING:
+            self._stderr_tail.append(line.text)
+        self.log(
+            {
+                "level": "info" if level == logging.INFO else "warning",
+                "message": line.text,
+                "function": line.function,
+                "requestId": line.request_id,
+            }
+        )
+
+    def log(self, entry: dict[str, Any]) -> None:
+        level = logging.getLevelNamesMapping().get(str(entry["level"]).upper(), logging.INFO)
+        where = f"worker {self.number}"
+        if entry["function"]:
+            where += f" {entry['function']} {entry['requestId']}"
+        output_logger.log(level, "[%s] %s", where, entry["message"])
+
+    def obituary(self) -> str:
+        """What is known of the worker's end: how it ended, and what it said last."""
+        process = self.process
+        text = f"worker {self.number} (pid {process.pid}) died: {process.describe_end()}"
+        if self._stderr_tail:
+            text += "; its last lines on stderr:\n" + "\n".join(self._stderr_tail)
+        return text
+
+
+class OutputPipe(asyncio.Protocol):
+    """A worker's stdout or stderr, line by line into the host's log."""
+
+    def __init__(self, worker: WorkerChannel, level: int) -> None:
+        self._worker = worker
+        self._level = level
+        self._splitter = LineSplitter()
+
+    def data_received(self, data: bytes) -> None:
+        for line in self._splitter.feed(data):
+            self._worker.printed(line, self._level)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for line in self._splitter.end():
+            self._worker.printed(line, self._level)
+        self._worker.open_outputs -= 1

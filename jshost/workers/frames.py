@@ -1,0 +1,136 @@
+"""The frames between a host and a worker, without I/O. Runs in: host, Python workers.
+
+A frame is ``length u32 · call id u32 · kind u8 · payload``, integers big-endian, where length
+counts the payload's bytes. docs/protocol.md says what each kind's payload holds;
+tests/vectors/frames.json holds this codec and its JavaScript twin (js/frames.mjs) to the same
+bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+
+__all__ = ["Decoder", "Frame", "FrameError", "call_payload", "encode", "split_call"]
+
+HEADER = struct.Struct(">IIB")
+MAX_PAYLOAD_BYTES = 1 << 30
+
+READY, CALL, RESULT, CHUNK, ERROR, CANCEL, LOG, PING, PONG, DRAIN = range(1, 11)
+KIND_NAMES = (
+    "",
+    "READY",
+    "CALL",
+    "RESULT",
+    "CHUNK",
+    "ERROR",
+    "CANCEL",
+    "LOG",
+    "PING",
+    "PONG",
+    "DRAIN",
+)
+
+Frame = tuple[int, int, bytes]
+"""(kind, call id, payload); the call id is 0 where no call is meant."""
+
+
+class FrameError(Exception):
+    """The bytes are not frames; nothing behind them can be trusted."""
+
+
+def encode(kind: int, call_id: int, payload: bytes = b"") -> bytes:
+    """One frame's bytes.
+
+    Raises:
+        FrameError: the payload is larger than `MAX_PAYLOAD_BYTES`.
+    """
+    size = len(payload)
+    if size > MAX_PAYLOAD_BYTES:
+        raise FrameError(f"a payload of {size} bytes is over the {MAX_PAYLOAD_BYTES} of a frame")
+    return HEADER.pack(size, call_id, kind) + payload
+
+
+def encode_header(kind: int, call_id: int, size: int) -> bytes:
+    """What stands before a payload of `size` bytes; for payloads too large to copy."""
+    return HEADER.pack(size, call_id, kind)
+
+
+class Decoder:
+    """Bytes in, frames out.
+
+    `feed` takes bytes however they were split and returns the frames that they complete. Bytes
+    of an unfinished frame are kept as a list of chunks and joined once, when the frame is whole:
+    joining at every chunk is quadratic.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._need = HEADER.size
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that `data` completes, in order.
+
+        Raises:
+            FrameError: an unknown kind or an impossible length.
+        """
+        if self._chunks:
+            self._chunks.append(data)
+            self._size += len(data)
+            if self._size < self._need:
+                return []
+            data = b"".join(self._chunks)
+            self._chunks = []
+        frames: list[Frame] = []
+        offset, end = 0, len(data)
+        while end - offset >= HEADER.size:
+            size, call_id, kind = HEADER.unpack_from(data, offset)
+            if not READY <= kind <= DRAIN or size > MAX_PAYLOAD_BYTES:
+                raise FrameError(f"no frame begins like this: kind {kind}, length {size}")
+            stop = offset + HEADER.size + size
+            if stop > end:
+                self._need = stop - offset
+                break
+            frames.append((kind, call_id, data[offset + HEADER.size : stop]))
+            offset = stop
+        else:
+            self._need = HEADER.size
+        if offset < end:
+            rest = data[offset:]
+            self._chunks = [rest]
+            self._size = len(rest)
+        return frames
+
+    @property
+    def pending_bytes(self) -> int:
+        """How many bytes of an unfinished frame are held."""
+        return self._size if self._chunks else 0
+
+
+def call_payload(header: bytes, body: bytes) -> bytes:
+    """A CALL's payload: ``header length u16 · header · body``, the body's bytes untouched."""
+    return len(header).to_bytes(2, "big") + header + body
+
+
+def call_header(name: str, timeout_s: float | None, request_id: str) -> bytes:
+    """A CALL's header, a JSON object: name, timeout in seconds (null: none), request id."""
+    return json.dumps({"name": name, "timeout": timeout_s, "requestId": request_id}).encode()
+
+
+def split_call(payload: bytes) -> tuple[dict[str, object], bytes]:
+    """A CALL's payload as (header, body).
+
+    Raises:
+        FrameError: the payload is too short or its header is not a JSON object.
+    """
+    size = int.from_bytes(payload[:2], "big")
+    if len(payload) < 2 + size:
+        raise FrameError("a CALL shorter than its header")
+    try:
+        header = json.loads(payload[2 : 2 + size])
+    except ValueError as error:
+        raise FrameError(f"a CALL's header is not JSON: {error}") from error
+    if not isinstance(header, dict):
+        raise FrameError("a CALL's header is not an object")
+    return header, payload[2 + size :]

@@ -1,0 +1,310 @@
+"""The workers of one config file, on an asyncio loop: carries out what the scheduler decides.
+
+Runs in: host (and any asyncio program that owns a pool).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from jshost.exceptions import ConfigError, ProcessError, RemoteError, from_envelope
+from jshost.workers import frames
+from jshost.workers.channel import WorkerChannel
+from jshost.workers.decisions import (
+    Action,
+    Cancel,
+    Drain,
+    Fail,
+    Halt,
+    Kill,
+    Ping,
+    Policy,
+    Refused,
+    Send,
+    Spawn,
+)
+from jshost.workers.process import Launch, spawn
+from jshost.workers.scheduler import Scheduler
+
+__all__ = ["PendingCall", "Pool"]
+
+logger = logging.getLogger("jshost.pool")
+
+LAST_OUTPUT_S = 0.05
+"""How long a dead worker's error waits for the rest of its stderr."""
+END_S = 2.0
+"""How long a worker may take to end after DRAIN, or to be gone after SIGKILL."""
+POLL_S = 0.002
+
+REFUSALS = {
+    "queue_full": "the queue is full: {queue} calls wait already; try again later",
+    "draining": "the host is stopping and takes no more calls",
+}
+
+
+class PendingCall:
+    """One call on its way; `answer` gives the RESULT frame's payload, or raises `RemoteError`."""
+
+    __slots__ = ("answer", "call_id", "name", "payload", "request_id", "started", "timeout_s")
+
+    def __init__(
+        self,
+        call_id: int,
+        name: str,
+        payload: bytes,
+        timeout_s: float | None,
+        request_id: str,
+        started: float,
+        answer: asyncio.Future[bytes],
+    ) -> None:
+        self.call_id = call_id
+        self.name = name
+        self.payload = payload
+        self.timeout_s = timeout_s
+        self.request_id = request_id
+        self.started = started
+        self.answer = answer
+
+
+class Pool:
+    """Starts, feeds, watches and replaces workers.
+
+    Args:
+        launch: how a worker is started.
+        policy: the scheduler's numbers.
+        on_halt: called once with a reason when the pool cannot go on.
+    """
+
+    def __init__(self, launch: Launch, policy: Policy, on_halt: Callable[[str], None]) -> None:
+        self.launch = launch
+        self.scheduler = Scheduler(policy)
+        self.workers: dict[int, WorkerChannel] = {}
+        self._on_halt = on_halt
+        self._calls: dict[int, PendingCall] = {}
+        self._last_call_id = 0
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._wake = math.inf
+        self._started: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        self._burials: set[asyncio.Task[None]] = set()
+
+    # The life of the pool
+
+    def begin(self) -> None:
+        """Spawn the first worker; `started` tells when it has loaded the config.
+
+        Raises:
+            ConfigError: the worker's program cannot be run.
+        """
+        self._act(self.scheduler.start(time.monotonic()))
+
+    async def started(self) -> dict[str, Any]:
+        """What the first worker said of itself: language, version, functions, options.
+
+        Raises:
+            ConfigError: the config file does not load; the text ends with the stack.
+        """
+        return await self._started
+
+    def set_policy(self, policy: Policy) -> None:
+        """Change the numbers, once the config that holds them has been loaded."""
+        self._act(self.scheduler.set_policy(policy, time.monotonic()))
+
+    async def stop(self, deadline: float) -> None:
+        """End all workers: let calls finish until `deadline` (monotonic seconds), then kill."""
+        self.scheduler.drain()
+        while not self.scheduler.idle and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_S)
+        for worker in list(self.workers.values()):
+            worker.drain()
+        end = min(deadline, time.monotonic() + END_S)
+        while self.workers and time.monotonic() < end:
+            await asyncio.sleep(POLL_S)
+        for worker in list(self.workers.values()):
+            worker.process.kill()
+        await self._buried()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def _buried(self) -> None:
+        end = time.monotonic() + END_S
+        while (self.workers or self._burials) and time.monotonic() < end:
+            await asyncio.sleep(POLL_S)
+
+    # Calls
+
+    def call(self, name: str, body: bytes, timeout_s: float | None, request_id: str) -> PendingCall:
+        """Hand a call to a worker, or queue it.
+
+        Raises:
+            HostUnavailable: the queue is full, or the pool is stopping.
+        """
+        self._last_call_id = call_id = (self._last_call_id + 1) & 0xFFFFFFFF or 1
+        now = time.monotonic()
+        deadline = math.inf if timeout_s is None else now + timeout_s
+        header = frames.call_header(name, timeout_s, request_id)
+        payload = frames.call_payload(header, body)
+        try:
+            worker = self.scheduler.submit(call_id, deadline, now)
+        except Refused as refused:
+            message = REFUSALS[refused.code].format(queue=len(self.scheduler.queue))
+            raise from_envelope({"code": refused.code, "message": message}, name=name) from None
+        answer: asyncio.Future[bytes] = self._loop.create_future()
+        pending = PendingCall(call_id, name, payload, timeout_s, request_id, now, answer)
+        self._calls[call_id] = pending
+        if worker is not None:
+            self.workers[worker].send(frames.CALL, call_id, payload)
+            pending.payload = b""
+        self._plan_tick()
+        return pending
+
+    def cancel(self, pending: PendingCall) -> None:
+        """The caller left. The worker is told; the answer is dropped."""
+        self._calls.pop(pending.call_id, None)
+        pending.answer.cancel()
+        self._act(self.scheduler.cancel(pending.call_id, time.monotonic()))
+
+    def on_answer(self, kind: int, call_id: int, payload: bytes) -> None:
+        """A worker's RESULT or ERROR frame."""
+        pending = self._calls.pop(call_id, None)
+        actions = self.scheduler.finished(call_id, time.monotonic())
+        if pending is not None and not pending.answer.done():
+            if kind == frames.RESULT:
+                pending.answer.set_result(payload)
+            else:
+                pending.answer.set_exception(_remote_error(payload, pending))
+        if actions:
+            self._act(actions)
+
+    def _fail(self, action: Fail) -> None:
+        pending = self._calls.pop(action.call, None)
+        if pending is None or pending.answer.done():
+            return
+        if action.code == "timeout":
+            spent = time.monotonic() - pending.started
+            message = (
+                f"no answer within the limit of {pending.timeout_s:g} s ({spent:.2f} s spent); "
+                "the call was cancelled"
+            )
+        else:
+            worker = self.workers.get(action.worker or 0)
+            message = worker.obituary() if worker else "the workers of this function are gone"
+        error = from_envelope(
+            {"code": action.code, "message": message, "requestId": pending.request_id},
+            name=pending.name,
+        )
+        pending.answer.set_exception(error)
+
+    # What workers say
+
+    def on_ready(self, worker: WorkerChannel, ready: dict[str, Any]) -> None:
+        logger.info("worker %d (pid %d) is ready", worker.number, worker.process.pid)
+        self._act(self.scheduler.worker_ready(worker.number, time.monotonic()))
+        if not self._started.done():
+            self._started.set_result(ready)
+
+    def on_pong(self, worker: WorkerChannel) -> None:
+        self._act(self.scheduler.pong(worker.number))
+
+    def on_load_failed(self, worker: WorkerChannel, failure: dict[str, Any]) -> None:
+        """A worker could not load the config file; it ends by itself."""
+        text = failure.get("message") or "the config file could not be loaded"
+        if failure.get("stack"):
+            text += f"\n{failure['stack']}"
+        worker.load_error = text
+        if self._started.done():
+            logger.error("worker %d: %s", worker.number, text)
+
+    def on_gone(self, worker: WorkerChannel) -> None:
+        """The worker's channel is closed: wait for its process, then tell the scheduler."""
+        task = self._loop.create_task(self._bury(worker))
+        self._burials.add(task)
+        task.add_done_callback(self._burials.discard)
+
+    async def _bury(self, worker: WorkerChannel) -> None:
+        process = worker.process
+        end = time.monotonic() + (END_S if worker.expected_end else LAST_OUTPUT_S)
+        while process.popen.poll() is None or worker.open_outputs:
+            if time.monotonic() >= end:
+                process.kill()
+                end = time.monotonic() + END_S
+                if process.popen.poll() is not None:
+                    break  # its child processes hold the pipes
+            await asyncio.sleep(POLL_S)
+        if not worker.expected_end:
+            logger.log(logging.ERROR if self._started.done() else logging.DEBUG, worker.obituary())
+        if not self._started.done():
+            self.scheduler.halted = True
+            self._started.set_exception(ConfigError(worker.load_error or worker.obituary()))
+        self._act(self.scheduler.worker_gone(worker.number, time.monotonic()))
+        del self.workers[worker.number]
+        worker.close()
+
+    # What the scheduler decides
+
+    def _act(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Send(worker, call):
+                    pending = self._calls[call]
+                    self.workers[worker].send(frames.CALL, call, pending.payload)
+                    pending.payload = b""
+                case Fail():
+                    self._fail(action)
+                case Cancel(worker, call):
+                    self.workers[worker].send(frames.CANCEL, call)
+                case Spawn(worker):
+                    self._spawn(worker)
+                case Ping(worker):
+                    self.workers[worker].send(frames.PING, 0)
+                case Drain(worker):
+                    self.workers[worker].drain()
+                case Kill(worker, reason):
+                    logger.warning("worker %d is killed: it %s", worker, reason)
+                    self.workers[worker].expected_end = True
+                    self.workers[worker].process.kill()
+                case Halt(reason, worker):
+                    self._halt(reason, worker)
+        self._plan_tick()
+
+    def _spawn(self, number: int) -> None:
+        process = spawn(self.launch)
+        self.workers[number] = WorkerChannel(number, process, self)
+
+    def _halt(self, reason: str, number: int) -> None:
+        worker = self.workers[number]
+        last = worker.load_error or worker.obituary()
+        if reason == "no_respawn":
+            text = f"a worker died, and respawn is off: {last}"
+        else:
+            failures = self.scheduler.policy.max_start_failures
+            text = f"{self.launch.config_file}: {failures} workers in a row did not start: {last}"
+        logger.critical("%s", text)
+        self._on_halt(text)
+
+    def _plan_tick(self) -> None:
+        wake = self.scheduler.next_wake
+        if wake >= self._wake:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wake = wake
+        self._timer = self._loop.call_later(max(wake - time.monotonic(), 0), self._tick)
+
+    def _tick(self) -> None:
+        self._wake = math.inf
+        self._act(self.scheduler.tick(time.monotonic()))
+
+
+def _remote_error(payload: bytes, pending: PendingCall) -> RemoteError:
+    try:
+        envelope = json.loads(payload)
+    except ValueError:
+        return ProcessError(f"the worker's error is not JSON: {payload[:200]!r}", name=pending.name)
+    return from_envelope({**envelope, "requestId": pending.request_id}, name=pending.name)

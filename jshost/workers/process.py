@@ -1,0 +1,173 @@
+"""One worker process: how it is spawned, and how it is made sure that it ends.
+
+Runs in: host (and whoever owns a pool). A worker inherits two descriptors: its end of the socket
+pair that frames travel on, and the reading end of a pipe, the lifeline, that its owner holds open
+and never writes to. Where the system can do it (Linux), the lifeline's hang-up kills the worker,
+so that one in an endless loop, which reads no EOF, does not outlive a killed owner either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from jshost.exceptions import ConfigError
+from jshost.workers.node import find_node
+
+__all__ = ["Launch", "WorkerProcess", "is_javascript", "spawn"]
+
+JS_FOLDER = Path(__file__).parent.parent / "js"
+PYTHON_WORKER = Path(__file__).with_name("python_worker.py")
+JAVASCRIPT_SUFFIXES = (".js", ".mjs", ".cjs")
+SOCKET_BUFFER_BYTES = 1 << 20
+
+
+def is_javascript(config_file: Path) -> bool:
+    """Whether a config file is JavaScript, by its ending.
+
+    Raises:
+        ConfigError: it is neither JavaScript nor Python.
+    """
+    if config_file.suffix in JAVASCRIPT_SUFFIXES:
+        return True
+    if config_file.suffix == ".py":
+        return False
+    raise ConfigError(
+        f"{config_file}: a config file ends in .py, .js, .mjs or .cjs, not in "
+        f"{config_file.suffix or 'nothing'!r}."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What every worker of a pool is started with.
+
+    Attributes:
+        command: the program and its arguments, before the ones that `spawn` adds.
+        config_file: the absolute path of the config file it loads.
+        settings: what else the worker is told, as JSON: ``{"options": [names], ...}``.
+    """
+
+    command: Sequence[str]
+    config_file: Path
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def for_config(
+        cls,
+        config_file: Path,
+        settings: Mapping[str, object],
+        *,
+        path_to_node: str | None = None,
+    ) -> Launch:
+        """The launch for a config file of either language.
+
+        Raises:
+            ConfigError: no such file, an unknown ending, or no usable Node.
+        """
+        if not config_file.is_file():
+            raise ConfigError(
+                f"{config_file}: no such config file. Name an existing one, or write a first one "
+                "with: jshost init"
+            )
+        if is_javascript(config_file):
+            node = find_node(path_to_node)
+            command = [node.path, str(JS_FOLDER / "worker.mjs")]
+        else:
+            command = [sys.executable, "-P", "-X", "utf8", str(PYTHON_WORKER)]
+        return cls(command, config_file, settings)
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """A spawned worker: its process, our end of the socket pair, and its output pipes."""
+
+    popen: subprocess.Popen[bytes]
+    channel: socket.socket
+    stdout: IO[bytes]
+    stderr: IO[bytes]
+    _lifeline: int
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    def kill(self) -> None:
+        """SIGKILL to the worker and to what it started itself; harmless when it is gone."""
+        if self.popen.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.popen.pid, signal.SIGKILL)
+
+    def describe_end(self) -> str:
+        """How the process ended, in words: "exit code 3", "signal SIGKILL"."""
+        code = self.popen.poll()
+        if code is None:
+            return "still running"
+        if code >= 0:
+            return f"exit code {code}"
+        try:
+            return f"signal {signal.Signals(-code).name}"
+        except ValueError:
+            return f"signal {-code}"
+
+    def close(self) -> None:
+        """Let go of our ends; the worker reads EOF."""
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
+        self.channel.close()
+
+
+def spawn(launch: Launch) -> WorkerProcess:
+    """Start a worker; it answers with a READY frame on its channel, or with an ERROR.
+
+    The worker leads a process group of its own: Ctrl-C in the owner's terminal is the owner's to
+    handle, and a kill reaches what the worker started.
+
+    Raises:
+        ConfigError: the program cannot be run.
+    """
+    ours, theirs = socket.socketpair()
+    reading, writing = os.pipe()
+    try:
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+        settings = {**launch.settings, "channel": theirs.fileno(), "lifeline": reading}
+        popen = subprocess.Popen(
+            [*launch.command, str(launch.config_file), json.dumps(settings)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(theirs.fileno(), reading),
+            process_group=0,
+        )
+    except OSError as error:
+        ours.close()
+        os.close(writing)
+        raise ConfigError(f"{launch.command[0]}: cannot be run: {error}") from error
+    finally:
+        theirs.close()
+        _kill_on_hang_up(reading, popen.pid if "popen" in locals() else 0)
+        os.close(reading)
+    assert popen.stdout is not None
+    assert popen.stderr is not None
+    return WorkerProcess(popen, ours, popen.stdout, popen.stderr, writing)
+
+
+def _kill_on_hang_up(lifeline: int, pid: int) -> None:
+    """Have the kernel kill `pid` when the writing end of `lifeline` closes: fcntl(2), F_SETSIG."""
+    if pid and hasattr(fcntl, "F_SETSIG") and hasattr(fcntl, "F_SETOWN"):
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, pid)
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)

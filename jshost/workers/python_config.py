@@ -1,0 +1,120 @@
+"""Loading a host.config.py. Runs in: Python workers."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from jshost.exceptions import ConfigError
+from jshost.workers.context import HostContext
+
+__all__ = ["describe_failure", "load_config"]
+
+
+def load_config(path: Path) -> HostContext:
+    """Run a config file as the module ``host_config``, its folder first on `sys.path`.
+
+    Raises:
+        ConfigError: its functions are not what they should be; the text says which.
+        BaseException: whatever the file itself raises.
+    """
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location("host_config", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["host_config"] = module
+    spec.loader.exec_module(module)
+    functions = getattr(module, "functions", {})
+    host = HostContext(module, _checked(path, functions))
+    extend = getattr(module, "extend_host", None)
+    if extend is not None:
+        if not callable(extend):
+            raise ConfigError(f'{path}: "extend_host" must be a function that takes the host.')
+        extend(host)
+    return host
+
+
+def read_options(host: HostContext, names: Iterable[str]) -> dict[str, Any]:
+    """The options that the config file sets, of those that the host knows, as JSON can say them.
+
+    Raises:
+        ConfigError: a value that JSON cannot say, and so no option can have.
+    """
+    options = {}
+    for name in names:
+        if not hasattr(host.config, name):
+            continue
+        value = getattr(host.config, name)
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f'{host.config.__file__}: the option "{name}" cannot be a {type(value).__name__}.'
+            ) from None
+        options[name] = value
+    return options
+
+
+def describe_failure(error: BaseException, path: Path) -> dict[str, Any]:
+    """A failed load as its author needs it: file, line and offending line, without our frames."""
+    if isinstance(error, ConfigError):
+        return {"name": "ConfigError", "message": str(error), "stack": ""}
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        missing = error.name.partition(".")[0]
+        message = (
+            f'{path}: the Python package "{missing}" is not installed in the environment of '
+            f"{sys.executable}. Install it there with pip, or mend the import."
+        )
+    elif isinstance(error, SyntaxError) and error.filename:
+        message = f"{error.filename}, line {error.lineno}: {error.msg}"
+    elif isinstance(error, SystemExit):
+        message = f"{path}: called sys.exit({error.code!r}) while it was loaded"
+    else:
+        message = f"{path}: {error}" if str(error) else f"{path} could not be loaded"
+    return {"name": type(error).__name__, "message": message, "stack": user_traceback(error)}
+
+
+def user_traceback(error: BaseException, ours: str = __file__) -> str:
+    """The traceback with its chain, beginning at the first frame that is not jshost's or Python's.
+
+    importlib's frames, and those of the folder that `ours` stands in, are what lies between the
+    worker's start and the user's code.
+    """
+    folder = str(Path(ours).parent)
+    lines = traceback.TracebackException.from_exception(error)
+    _drop_frames(lines, folder)
+    return "".join(lines.format()).rstrip("\n")
+
+
+def _drop_frames(lines: traceback.TracebackException | None, folder: str) -> None:
+    if lines is None:
+        return
+    kept = lines.stack
+    while kept and (kept[0].filename.startswith((folder, "<frozen importlib"))):
+        kept = traceback.StackSummary.from_list(list(kept)[1:])
+    lines.stack = kept
+    _drop_frames(lines.__cause__, folder)
+    _drop_frames(lines.__context__, folder)
+
+
+def _checked(path: Path, functions: Any) -> dict[str, Callable[..., Any]]:
+    if not isinstance(functions, dict):
+        raise ConfigError(
+            f'{path}: "functions" must be a dict of names to callables, not a '
+            f"{type(functions).__name__}."
+        )
+    for name, function in functions.items():
+        if not isinstance(name, str) or not name:
+            raise ConfigError(f'{path}: "functions" has the key {name!r}; use non-empty strings.')
+        if not callable(function):
+            raise ConfigError(
+                f'{path}: "functions" must map names to callables; "{name}" is a '
+                f"{type(function).__name__}."
+            )
+    return dict(functions)
