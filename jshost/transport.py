@@ -88,6 +88,7 @@ class PlainTransport:
         self._netloc = parts.netloc.rpartition("@")[2]
         self._address = (parts.hostname or "localhost", parts.port or 80)
         self._idle: list[_Connection] = []
+        weakref.finalize(self, _close_all, self._idle)
         _all.add(self)
 
     def request(
@@ -123,8 +124,7 @@ class PlainTransport:
         return response
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        _close_all(self._idle)
 
     def forget(self) -> None:
         """In a forked child: the connections are the parent's; close our copies, unread."""
@@ -153,6 +153,11 @@ class PlainTransport:
             ) from error
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return _Connection(sock)
+
+
+def _close_all(connections: list[_Connection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 class _Connection:

@@ -169,9 +169,11 @@ function thrown(error) {
 
 /** Stands for a thrown undefined or null. */
 class Thrown {
+  /** @type {undefined | null} */
+  value;
+
   /** @param {undefined | null} value */
   constructor(value) {
-    /** @type {undefined | null} */
     this.value = value;
   }
 
