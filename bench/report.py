@@ -1,0 +1,183 @@
+"""Write what a run has measured as Markdown. Runs in: bench/run.py."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from results import Results
+from rows import IMPORTS, Row
+
+__all__ = ["markdown"]
+
+FLOOR = "floor"
+NOTES = """\
+Every load is put on all rows, one after another, before the next load begins, in {rounds} rounds.
+A number is the median over rounds. "vs floor" is the median over rounds of the row's number over
+the floor's in the same round: compare these, for absolute times drift with the machine.
+
+- *floor*: request bytes made by hand over one kept-alive TCP socket, to a Node `http` server that
+  parses and answers JSON and does nothing else. `http.client` calls the same server.
+- JSPyBridge keeps a reference to the function and starts its own Node, so "first result" includes
+  that, and no host can be ready beforehand. Its memory is that of its Node.
+- js-host runs with `silent: true`, for it logs every call by default and no other row logs, and
+  with `NODE_NO_WARNINGS=1`, for its client takes a warning for a failure and its own packages
+  cause one. Its client starts a Node to read the config file before the first call.
+- The CPU-burning function spends 20 ms of CPU time, not of wall time. "Cores used" is CPU
+  time burned over wall time. "Tiny wait": how long one more caller's tiny calls take meanwhile.
+- js-host and jshost answer a string as text, the bare server as JSON. So a large string may cost
+  them less than the floor.
+- "32 sleeps": 32 callers at once of a function that waits 10 ms, until all have finished.
+- Fresh programs and imports run as after a usual installation; hosts run in the project's own
+  environment, where the editable one costs every start of Python some 10 ms more.
+- Memory: host and worker together at rest, after 100 tiny calls (RSS counts shared pages twice).
+"""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its heading, its metric, and how to write the metric's median."""
+
+    heading: str
+    metric: str
+    write: Callable[[float], str]
+    ratio: bool = False
+    worst: bool = False
+
+
+def _round(number: float) -> str:
+    """Three significant digits, as people read them."""
+    if number >= 100:
+        return f"{number:,.0f}"
+    return f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+
+
+def _thousandth(number: float) -> str:
+    return _round(number / 1e3)
+
+
+def _times(number: float) -> str:
+    return f"{number:.2f}"
+
+
+LATENCY = (
+    Column("tiny p50 µs", "tiny.p50_us", _round),
+    Column("vs floor", "tiny.p50_us", _times, ratio=True),
+    Column("tiny p95 µs", "tiny.p95_us", _round),
+    Column("vs floor", "tiny.p95_us", _times, ratio=True),
+    Column("1 KB µs", "echo_1k.p50_us", _round),
+    Column("vs floor", "echo_1k.p50_us", _times, ratio=True),
+    Column("100 KB µs", "echo_100k.p50_us", _round),
+    Column("vs floor", "echo_100k.p50_us", _times, ratio=True),
+    Column("5 MB ms", "echo_5m.p50_us", _thousandth),
+    Column("vs floor", "echo_5m.p50_us", _times, ratio=True),
+)
+THROUGHPUT = (
+    Column("1 thread", "threads_1.calls_per_s", _round),
+    Column("8 threads", "threads_8.calls_per_s", _round),
+    Column("32 threads", "threads_32.calls_per_s", _round),
+    Column("32 sleeps of 10 ms, ms", "sleep_32.ms", _round),
+)
+BURNING = (
+    Column("cores used, 8 burning", "burn_8_workers_{workers}.speed_up", _times),
+    Column("tiny wait p50 ms, 1 burning", "burn_1_workers_{workers}.wait_p50_ms", _round),
+    Column("max ms", "burn_1_workers_{workers}.wait_max_ms", _round, worst=True),
+    Column("tiny wait p50 ms, 8 burning", "burn_8_workers_{workers}.wait_p50_ms", _round),
+    Column("max ms", "burn_8_workers_{workers}.wait_max_ms", _round, worst=True),
+)
+START = (
+    Column("host start to ready ms", "ready.ms", _round),
+    Column("fresh program to first result ms", "first.ms", _round),
+    Column("RSS MB", "memory.rss_mb", _round),
+    Column("USS MB", "memory.uss_mb", _round),
+    Column("processes", "memory.processes", lambda number: f"{number:.0f}"),
+)
+
+
+def markdown(
+    rows: Sequence[Row], results: Results, machine: dict[str, str], rounds: int, date: str
+) -> str:
+    """Return the whole report: tables, failures, how it was measured, on what and when."""
+    parts = [
+        "# Benchmark",
+        f"Measured {date}.",
+        "## One caller: latency",
+        _table(rows, LATENCY, results),
+        "## Many callers: calls per second",
+        _table(rows, THROUGHPUT, results),
+        "## CPU-burning calls, and tiny calls meanwhile",
+        _table(rows, BURNING, results, by_workers=True),
+        "## Start and memory",
+        _table(rows, START, results),
+        "## Imports, over a bare interpreter",
+        _imports(results),
+    ]
+    if failures := _failures(rows, results):
+        parts += ["## Failures", failures]
+    parts += ["## How", NOTES.format(rounds=rounds).strip()]
+    parts += ["## Machine", "\n".join(f"- {name}: {value}" for name, value in machine.items())]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(
+    rows: Sequence[Row], columns: Sequence[Column], results: Results, by_workers: bool = False
+) -> str:
+    """One line per row, or ``by_workers`` one for each of its numbers of workers."""
+    lines = [["", *[column.heading for column in columns]], ["---", *["---:" for _ in columns]]]
+    for row in rows:
+        for workers in row.workers if by_workers else (1,):
+            name = f"{row.name}, {workers}w" if by_workers and len(row.workers) > 1 else row.name
+            if row.key in results.broken:
+                reason = f"failed: {_clipped(results.broken[row.key])}"
+                cells = [reason, *["" for _ in columns[1:]]]
+            else:
+                cells = [_cell(row.key, column, workers, results) for column in columns]
+            lines.append([name, *cells])
+    return _lines(lines)
+
+
+def _cell(row: str, column: Column, workers: int, results: Results) -> str:
+    """A number; else why there is none; else, where nothing was to be measured, a dash."""
+    metric = column.metric.format(workers=workers)
+    if column.ratio:
+        number = results.ratio(row, FLOOR, metric)
+    elif column.worst:
+        number = max(results.values(row, metric), default=None)
+    else:
+        number = results.median(row, metric)
+    if number is not None:
+        return column.write(number)
+    reasons = results.failed(row, metric.split(".")[0])
+    return f"failed: {_clipped(reasons[0])}" if reasons else "-"
+
+
+def _clipped(reason: str) -> str:
+    """A reason short enough for a table's cell; the whole one is under "Failures"."""
+    reason = reason.replace("|", "/")
+    return reason if len(reason) <= 70 else reason[:67] + "..."
+
+
+def _imports(results: Results) -> str:
+    lines = [["", "ms", "bare interpreter ms"], ["---", "---:", "---:"]]
+    for imported in IMPORTS:
+        key = imported.statement
+        if reasons := results.failed(key, "import"):
+            lines.append([f"`{key}`", f"failed: {reasons[0]}", ""])
+        elif (number := results.median(key, "import.ms")) is not None:
+            bare = results.median(key, "import.bare_ms") or 0.0
+            lines.append([f"`{key}`", _round(number), _round(bare)])
+    return _lines(lines)
+
+
+def _failures(rows: Sequence[Row], results: Results) -> str:
+    lines = [
+        f"- {row.key}: failed: {results.broken[row.key]}"
+        for row in rows
+        if row.key in results.broken
+    ]
+    for row in rows:
+        for step, reasons in results.failures.get(row.key, {}).items():
+            lines.append(f"- {row.key}, {step}: failed {len(reasons)} time(s): {reasons[-1]}")
+    return "\n".join(lines)
+
+
+def _lines(cells: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
