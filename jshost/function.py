@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Mapping
@@ -121,15 +122,11 @@ class Function:
         """
         body = wire.encode_arguments(arguments, self.encoder)
         timeout_s = self.get_timeout()
-        headers = {"Content-Type": "application/json", "Accept": "application/json, */*"}
-        patience_s = None
-        if timeout_s is not None:
-            headers["JSHost-Timeout"] = repr(timeout_s)
-            patience_s = timeout_s + HOST_ANSWERS_FIRST_S
+        patience_s = None if timeout_s is None else timeout_s + HOST_ANSWERS_FIRST_S
         began = time.monotonic()
         try:
             response = self.get_host().request(
-                "POST", self._target + wire.body_hash(body), headers, body, patience_s
+                "POST", self._target + wire.body_hash(body), _headers(timeout_s), body, patience_s
             )
         except DeadlinePassed:
             spent = time.monotonic() - began
@@ -178,6 +175,14 @@ class Function:
         own = cls(str(error))
         own.__cause__ = error
         return own
+
+
+@functools.lru_cache(maxsize=64)
+def _headers(timeout_s: float | None) -> Mapping[str, str]:
+    headers = {"Content-Type": "application/json", "Accept": "application/json, */*"}
+    if timeout_s is not None:
+        headers["JSHost-Timeout"] = repr(timeout_s)
+    return headers
 
 
 def from_envelope_as(cls: type[RemoteError], error: RemoteError) -> RemoteError:

@@ -12,7 +12,7 @@ from typing import Any
 
 import httptools
 
-__all__ = ["Response", "ResponseParser", "request_head"]
+__all__ = ["Response", "ResponseParser", "request_line", "request_tail"]
 
 
 class Response:
@@ -43,17 +43,23 @@ class Response:
         return f"<Response {self.status_code}, {len(self.content)} bytes>"
 
 
-def request_head(method: str, target: str, host: str, headers: Mapping[str, str]) -> bytes:
-    """A request's head up to the last header, to which `Content-Length` is then appended.
+def request_line(method: str, target: str) -> bytes:
+    """A request's first line. Raises: ValueError: `target` holds what must be escaped."""
+    if " " in target or not target.isprintable():
+        raise ValueError(f"not a request target: {target!r}")
+    return f"{method} {target} HTTP/1.1\r\n".encode("ascii")
+
+
+def request_tail(host: str, headers: Mapping[str, str]) -> bytes:
+    """The headers behind a request's first line, up to where the body's length is written.
 
     Raises:
         ValueError: a line end in a name or a value.
     """
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines = [f"Host: {host}", *(f"{name}: {value}" for name, value in headers.items())]
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a header holds a line end")
-    return ("\r\n".join(lines) + "\r\n").encode("latin-1")
+    return ("\r\n".join([*lines, "Content-Length: "])).encode("latin-1")
 
 
 class ResponseParser:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from jshost.exceptions import ConnectionError, UnexpectedResponse
-from jshost.http1 import Response, ResponseParser, request_head
+from jshost.http1 import Response, ResponseParser, request_line, request_tail
 
 __all__ = ["DeadlinePassed", "Transport", "connect"]
 
@@ -89,7 +89,16 @@ class PlainTransport:
         self._address = (parts.hostname or "localhost", parts.port or 80)
         self._idle: list[_Connection] = []
         weakref.finalize(self, _close_all, self._idle)
+        self._tail: tuple[Mapping[str, str], bytes] = ({}, request_tail(self._netloc, {}))
         _all.add(self)
+
+    def _head(self, method: str, target: str, headers: Mapping[str, str]) -> bytes:
+        """A request's head up to the length. What calls have in common is prepared once."""
+        known, tail = self._tail
+        if known is not headers:
+            tail = request_tail(self._netloc, headers)
+            self._tail = (headers, tail)
+        return request_line(method, self._prefix + target) + tail
 
     def request(
         self,
@@ -100,8 +109,7 @@ class PlainTransport:
         timeout_s: float | None,
     ) -> Response:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        head = request_head(method, self._prefix + target, self._netloc, headers)
-        data = b"%sContent-Length: %d\r\n\r\n%s" % (head, len(body), body)
+        data = self._head(method, target, headers) + b"%d\r\n\r\n%s" % (len(body), body)
         connection = self._idle_connection() or self._open(timeout_s)
         try:
             response, keep = connection.exchange(data, deadline)

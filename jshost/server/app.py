@@ -21,7 +21,14 @@ from starlette.routing import Route
 from jshost.exceptions import RemoteError, from_envelope
 from jshost.options import camel_case
 from jshost.server.requests import Headers, check_hash, is_allowed_host, too_large
-from jshost.server.responses import RETRY_AFTER_S, Send, error_response, send_error, send_result
+from jshost.server.responses import (
+    LARGE_BYTES,
+    RETRY_AFTER_S,
+    Send,
+    error_response,
+    send_error,
+    send_result,
+)
 from jshost.server.service import Service
 
 __all__ = ["App"]
@@ -80,7 +87,15 @@ class App:
             status = 499  # nginx's number for it; nobody reads it but the log
         else:
             status = 200
-            await send_result(send, payload, request_id)
+            connection = scope.get("jshost.connection")
+            if connection is None or len(payload) >= LARGE_BYTES:
+                await send_result(send, payload, request_id)
+            else:
+                connection.corked.cork()
+                try:
+                    await send_result(send, payload, request_id)
+                finally:
+                    connection.corked.uncork()
         if logger.isEnabledFor(logging.INFO):
             spent_ms = (time.monotonic() - began) * 1000
             logger.info("%s %s %d %.1f ms %s", scope["method"], path, status, spent_ms, request_id)

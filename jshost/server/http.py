@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -13,6 +14,40 @@ from jshost.server.app import App
 __all__ = ["make_server"]
 
 
+class Corked:
+    """A transport that can hold writes back and send them as one.
+
+    ASGI sends a response's head and its body apart; two writes are two system calls here, and
+    often two wake-ups at the caller's end.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._held: list[bytes] | None = None
+        self._write = transport.write
+
+    def write(self, data: bytes) -> None:
+        if self._held is None:
+            self._write(data)
+        else:
+            self._held.append(data)
+
+    def cork(self) -> None:
+        self._held = []
+
+    def uncork(self) -> None:
+        held, self._held = self._held, None
+        if held:
+            self._write(b"".join(held))
+
+    def close(self) -> None:
+        self.uncork()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class Connection(HttpToolsProtocol):
     """One client's connection, which can tell the call in flight that the client has gone.
 
@@ -20,6 +55,10 @@ class Connection(HttpToolsProtocol):
     """
 
     on_lost: Callable[[], None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.corked = Corked(cast(asyncio.Transport, transport))
+        super().connection_made(cast(asyncio.Transport, self.corked))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -53,6 +92,7 @@ def make_server(app: App, keep_alive_s: int) -> Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         date_header=False,
         timeout_keep_alive=keep_alive_s,
         timeout_graceful_shutdown=2,

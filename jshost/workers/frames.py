@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import struct
+from json.encoder import encode_basestring_ascii as _quoted
 
 __all__ = ["Decoder", "Frame", "FrameError", "call_payload", "encode", "split_call"]
 
@@ -17,20 +18,6 @@ HEADER = struct.Struct(">IIB")
 MAX_PAYLOAD_BYTES = 1 << 30
 
 READY, CALL, RESULT, CHUNK, ERROR, CANCEL, LOG, PING, PONG, DRAIN = range(1, 11)
-KIND_NAMES = (
-    "",
-    "READY",
-    "CALL",
-    "RESULT",
-    "CHUNK",
-    "ERROR",
-    "CANCEL",
-    "LOG",
-    "PING",
-    "PONG",
-    "DRAIN",
-)
-
 Frame = tuple[int, int, bytes]
 """(kind, call id, payload); the call id is 0 where no call is meant."""
 
@@ -115,7 +102,9 @@ def call_payload(header: bytes, body: bytes) -> bytes:
 
 def call_header(name: str, timeout_s: float | None, request_id: str) -> bytes:
     """A CALL's header, a JSON object: name, timeout in seconds (null: none), request id."""
-    return json.dumps({"name": name, "timeout": timeout_s, "requestId": request_id}).encode()
+    timeout = "null" if timeout_s is None else repr(timeout_s)
+    text = f'{{"name":{_quoted(name)},"requestId":{_quoted(request_id)},"timeout":{timeout}}}'
+    return text.encode("ascii")
 
 
 def split_call(payload: bytes) -> tuple[dict[str, object], bytes]:
