@@ -8,7 +8,7 @@ import dataclasses
 import errno
 import json
 import logging
-import logging.handlers
+import math
 import signal
 import socket
 import sys
@@ -30,6 +30,7 @@ __all__ = ["describe", "serve", "set_up_logging"]
 logger = logging.getLogger("jshost.host")
 
 BACKLOG = 2048
+END_S = 2.0
 KEEP_ALIVE_S = 75
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -70,6 +71,22 @@ async def describe(
         await service.stop(0)
 
 
+class StopSignals:
+    """SIGTERM and Ctrl-C: `soft` after the first one, `hard` after the second."""
+
+    def __init__(self) -> None:
+        self.soft = asyncio.Event()
+        self.hard = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        if self.soft.is_set():
+            self.hard.set()
+        self.soft.set()
+
+
 async def serve(
     config_file: Path, overrides: Mapping[str, Any], path_to_node: str | None, as_json: bool
 ) -> int:
@@ -78,29 +95,31 @@ async def serve(
     Raises:
         ConfigError: the config does not load, or the port cannot be had.
     """
+    signals = StopSignals()
     service = Service(config_file, overrides, path_to_node)
-    listener: socket.socket | None = None
     try:
         service.begin()
         from jshost.server.app import App  # its imports take as long as the worker's start
 
-        await service.start()
-        listener = _listen(service.options.address, service.options.port)
-        return await _run(service, App(service, __version__), listener, as_json)
+        starting = asyncio.ensure_future(service.start())
+        await _first(starting, asyncio.ensure_future(signals.soft.wait()))
+        if not starting.done():
+            starting.cancel()
+            return 0
+        await starting
+        with _listen(service.options.address, service.options.port) as listener:
+            return await _run(service, App(service, __version__), listener, signals, as_json)
     finally:
-        if listener is not None:
-            listener.close()
         await service.stop(0)
 
 
-async def _run(service: Service, app: App, listener: socket.socket, as_json: bool) -> int:
+async def _run(
+    service: Service, app: App, listener: socket.socket, signals: StopSignals, as_json: bool
+) -> int:
     from jshost.server.http import make_server
 
     server = make_server(app, KEEP_ALIVE_S)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    hard = _on_signals(loop, stopping)
-    serving = loop.create_task(server.serve(sockets=[listener]))
+    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
     address, port = listener.getsockname()[:2]
     url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     service.options = dataclasses.replace(service.options, port=port)
@@ -108,21 +127,20 @@ async def _run(service: Service, app: App, listener: socket.socket, as_json: boo
     record.write()
     try:
         _announce(service, app, url, as_json)
-        stopped = loop.create_task(stopping.wait())
-        ends: list[asyncio.Future[Any]] = [serving, stopped, service.halted]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        await _first(serving, service.halted, asyncio.ensure_future(signals.soft.wait()))
         record.remove()
-        if service.halted.done():
-            return 1
+        if not signals.soft.is_set():
+            return 1  # the pools cannot go on, or the server failed: both were logged
         app.draining = True
-        await _drain(service, hard)
+        for accepting in server.servers:
+            accepting.close()
+        await _drain(service, signals.hard)
         return 0
     finally:
         record.remove()
         server.should_exit = True
-        server.force_exit = True
-        with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
-            await asyncio.wait_for(serving, 2)
+        server.force_exit = signals.hard.is_set()
+        await asyncio.wait([serving], timeout=END_S)
 
 
 async def _drain(service: Service, hard: asyncio.Event) -> None:
@@ -131,27 +149,16 @@ async def _drain(service: Service, hard: asyncio.Event) -> None:
     logger.info(
         "stopping: calls in flight have %s s", "unlimited" if limit is None else f"{limit:g}"
     )
-    end = time.monotonic() + (limit if limit is not None else 1e9)
+    end = time.monotonic() + (limit if limit is not None else math.inf)
     while not service.idle and not hard.is_set() and time.monotonic() < end:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(hard.wait(), 0.01)
     if not hard.is_set():
-        # The last answers are written on the loop's next turns.
-        await asyncio.sleep(0.05)
-        await service.stop(2)
+        await service.stop(END_S)
 
 
-def _on_signals(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> asyncio.Event:
-    hard = asyncio.Event()
-
-    def on_signal() -> None:
-        if stopping.is_set():
-            hard.set()
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    return hard
+async def _first(*ends: asyncio.Future[Any]) -> None:
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _listen(address: str, port: int) -> socket.socket:
