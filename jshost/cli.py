@@ -80,7 +80,7 @@ def _option_flags(command: Callable[..., None]) -> Callable[..., None]:
             flag,
             field.name,
             type=kind,
-            help=f"{field.metadata['help']}  [default: {default}, or what the config file says]",
+            help=f"{field.metadata['help']}  [default: {default}]",
         )(command)
     return command
 
@@ -125,8 +125,8 @@ def serve(
     """Serve the functions of CONFIG until a signal ends it.
 
     CONFIG is a host.config.py, .js, .mjs or .cjs; without it the first of these in this folder.
-    Prints one line on stdout once it listens. SIGTERM and Ctrl-C let calls in flight finish; a
-    second one ends at once.
+    A flag wins over what CONFIG says, and that over the default. Prints one line on stdout once it
+    listens. SIGTERM and Ctrl-C let calls in flight finish; a second one ends at once.
     """
     overrides = {name: value for name, value in flags.items() if value is not None}
     command = _server_arguments(
@@ -161,7 +161,7 @@ def show_config(config: Path | None) -> None:
     click.echo(json.dumps(_describe(config), indent=2))
 
 
-@main.command()
+@main.command(short_help="Load CONFIG and say what is wrong, or what it serves.")
 @_config_argument
 @click.option("-j", "--json", "as_json", is_flag=True, help="Print the finding as JSON.")
 def check(config: Path | None, as_json: bool) -> None:

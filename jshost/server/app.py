@@ -19,7 +19,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from jshost.exceptions import RemoteError, from_envelope
-from jshost.options import camel_case
 from jshost.server.requests import Headers, check_hash, is_allowed_host, too_large
 from jshost.server.responses import (
     LARGE_BYTES,
@@ -192,11 +191,10 @@ class App:
 
     def status(self) -> dict[str, Any]:
         """What `/status` answers."""
-        config = {camel_case(name): value for name, value in self._service.describe().items()}
         return {
             "type": "Host",
             "version": self._version,
-            "config": config,
+            "config": self._service.describe(),
             "pid": os.getpid(),
             "ready": self._service.ready and not self.draining,
             "uptime": round(time.time() - self._started_at, 3),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jshost.exceptions import ConfigError
-from jshost.options import PER_CONFIG, HostOptions, option_names, read_options
+from jshost.options import PER_CONFIG, HostOptions, camel_case, option_names, read_options
 from jshost.workers.decisions import Policy
 from jshost.workers.pool import Pool
 from jshost.workers.process import Launch, is_javascript
@@ -103,7 +103,7 @@ class Service:
         """The effective configuration, as `/status` and `jshost config` show it."""
         options = dataclasses.asdict(self.options)
         return {
-            **options,
+            **{camel_case(name): value for name, value in options.items()},
             "configFile": str(self.config_file),
             "functions": sorted(self.routes),
             "pools": [
