@@ -11,20 +11,20 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jshost.exceptions import ConfigError
 from jshost.verbosity import Verbosity
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["CONFIG_FILE_NAMES", "DEFAULTS", "Settings", "settings"]
 
 CONFIG_FILE_NAMES = ("host.config.py", "host.config.js", "host.config.mjs", "host.config.cjs")
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """A setting's default, how it is checked, and what it must be, in words."""
 
     default: Any
@@ -127,6 +127,8 @@ class Settings:
         Raises:
             ConfigError: CONFIG_FILE is not set and SOURCE_ROOT has none of the usual names.
         """
+        from pathlib import Path  # with `dataclasses`, half of what this import would cost
+
         root = Path(self.SOURCE_ROOT or Path.cwd())
         if self.CONFIG_FILE:
             return Path(root, self.CONFIG_FILE).resolve()

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jshost import records
 from jshost.conf import settings
 from jshost.exceptions import ConfigError, ConnectionError, UnexpectedResponse
 from jshost.http1 import Response
 from jshost.transport import DeadlinePassed, Transport, connect
 from jshost.verbosity import CONNECT, report
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["JSHost", "host"]
 
@@ -38,7 +39,7 @@ class JSHost:
     def __init__(
         self, config_file: str | Path | None = None, *, root_url: str | None = None
     ) -> None:
-        self._config_file = Path(config_file).resolve() if config_file is not None else None
+        self._config_file = _absolute(config_file) if config_file is not None else None
         self._root_url = root_url.rstrip("/") if root_url is not None else None
         self._transport: Transport | None = None
         self._lock = threading.Lock()
@@ -66,6 +67,8 @@ class JSHost:
                 "USE_MANAGER: this version of jshost has no manager yet. Start a host with: "
                 "jshost serve CONFIG"
             )
+        from jshost import records  # not needed, nor psutil, where ROOT_URL is set
+
         found = records.find_hosts(self.config_file)
         if not found:
             raise ConnectionError(
@@ -166,6 +169,12 @@ class JSHost:
         return self._root_url is None and (
             self._config_file is not None or settings.ROOT_URL is None
         )
+
+
+def _absolute(config_file: str | Path) -> Path:
+    from pathlib import Path
+
+    return Path(config_file).resolve()
 
 
 host = JSHost()
