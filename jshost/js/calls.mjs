@@ -196,22 +196,28 @@ export function describeError(error, call) {
     return {code: error.code, name: error.errorName, message: error.message, stack: ''};
   }
   const code = call.cancelled ? 'cancelled' : 'function_failed';
+  try {
+    return {code, ...describeThrown(error)};
+  } catch {
+    const message = 'what was thrown cannot be shown: looking at it throws again';
+    return {code, name: '', message, stack: ''};
+  }
+}
+
+/** @param {any} error */
+function describeThrown(error) {
   if (typeof error === 'object' && typeof error.message === 'string') {
     return {
-      code,
       name: String(error.name ?? error.constructor?.name ?? 'Error'),
       message: error.message,
       stack: withoutOurFrames(String(error.stack ?? '')),
     };
   }
-  let text;
-  try {
-    text = typeof error === 'object' && !(error instanceof Thrown) ? JSON.stringify(error) : String(error);
-  } catch {
-    text = Object.prototype.toString.call(error);
-  }
-  const stack = `(a ${error instanceof Thrown ? String(error) : typeof error} was thrown, which has no stack; throw an Error to get one)`;
-  return {code, name: '', message: text, stack};
+  const isObject = typeof error === 'object' && !(error instanceof Thrown);
+  const message = (isObject ? JSON.stringify(error) : undefined) ?? String(error);
+  const kind = error instanceof Thrown ? String(error) : typeof error;
+  const stack = `(a ${kind} was thrown, which has no stack; throw an Error to get one)`;
+  return {name: '', message, stack};
 }
 
 /**

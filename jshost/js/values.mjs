@@ -20,7 +20,7 @@ export class CallError extends Error {
 
 const utf8 = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true});
 const LONG_NUMBER = /\d{16}/;
-const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/g;
+const STRING_START_OR_NUMBER = /"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/g;
 
 /**
  * The arguments object in a body; an empty body is `{}`.
@@ -57,8 +57,8 @@ export function parseBody(body) {
  * @param {unknown} value
  */
 function refuseUnsafeIntegers(text, value) {
-  for (const [token] of text.matchAll(STRING_OR_NUMBER)) {
-    if (token.startsWith('"') || token.length < 16 || /[.eE]/.test(token)) continue;
+  for (const token of numbers(text)) {
+    if (token.length < 16 || /[.eE]/.test(token)) continue;
     const number = Number(token);
     if (Number.isSafeInteger(number) || Math.abs(number) === 2 ** 53 && BigInt(token) === BigInt(number)) continue;
     const place = find(value, (item) => item === number) ?? '';
@@ -68,6 +68,37 @@ function refuseUnsafeIntegers(text, value) {
       'TypeError',
     );
   }
+}
+
+/**
+ * The numbers in a JSON text as they are written, without those inside strings.
+ *
+ * @param {string} text
+ */
+function* numbers(text) {
+  STRING_START_OR_NUMBER.lastIndex = 0;
+  for (let match; (match = STRING_START_OR_NUMBER.exec(text)) !== null; ) {
+    if (match[0] !== '"') {
+      yield match[0];
+      continue;
+    }
+    let end = match.index;
+    do end = text.indexOf('"', end + 1);
+    while (isEscaped(text, end));
+    STRING_START_OR_NUMBER.lastIndex = end + 1;
+  }
+}
+
+/**
+ * Whether the character is behind an odd number of backslashes.
+ *
+ * @param {string} text
+ * @param {number} index
+ */
+function isEscaped(text, index) {
+  let first = index;
+  while (text[first - 1] === '\\') first -= 1;
+  return (index - first) % 2 === 1;
 }
 
 /**
@@ -95,7 +126,7 @@ export function encodeResult(value) {
     const problem = unserializable(value);
     if (problem) throw problem;
   }
-  return {form: 'j', payload: text};
+  return {form: 'j', payload: text ?? 'null'};
 }
 
 /**

@@ -101,7 +101,7 @@ def too_large(size: int, limit: int) -> RemoteError:
         f"The body has {size} bytes or more, over the limit of {limit}. Raise the option "
         "requestDataLimit (request_data_limit in Python) if it should be allowed."
     )
-    return from_envelope({"code": "bodytoo_large", "message": message})
+    return from_envelope({"code": "body_too_large", "message": message})
 
 
 def is_allowed_host(header: str, options: HostOptions) -> bool:

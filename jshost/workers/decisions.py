@@ -44,6 +44,8 @@ class Policy:
     """How long a worker that is being replaced may go on without answering its PING."""
     drain_s: float = 10.0
     """How long a worker that is being replaced, and still answers, may finish its other calls."""
+    end_s: float = 2.0
+    """How long a worker may take to end after DRAIN before it is killed."""
     start_timeout_s: float = 30.0
     max_start_failures: int = 5
     backoff_s: float = 0.1

@@ -223,6 +223,7 @@ class Pool:
 
     def on_gone(self, worker: WorkerChannel) -> None:
         """The worker's channel is closed: wait for its process, then tell the scheduler."""
+        self.scheduler.worker_lost(worker.number)
         task = self._loop.create_task(self._bury(worker))
         self._burials.add(task)
         task.add_done_callback(self._burials.discard)

@@ -65,7 +65,7 @@ def _parse(body: bytes) -> dict[str, Any]:
     if not body:
         return {}
     try:
-        arguments = json.loads(body.decode())
+        arguments = _decode(body.decode())
     except UnicodeDecodeError as error:
         raise CallError("malformed_json", f"the body is not UTF-8: {error}") from None
     except RecursionError:
@@ -76,6 +76,13 @@ def _parse(body: bytes) -> dict[str, Any]:
         kind = {list: "array", str: "string", type(None): "null"}.get(type(arguments), "scalar")
         raise CallError("not_an_object", f"the body must be a JSON object, not a JSON {kind}")
     return arguments
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
 def _signature_problem(function: Callable[..., Any], arguments: dict[str, Any]) -> str | None:

@@ -120,7 +120,8 @@ class Worker:
 
     def serve(self, threads: int) -> None:
         """Read and run calls until the host says DRAIN or is gone. Called in the main thread."""
-        Threads(threads, self._read, self._run_plain).start()
+        self._threads = Threads(threads, self._read, self._run_plain)
+        self._threads.start()
         if any(map(is_async, self._host.functions.values())):
             self._loop_wanted.set()
         self._loop_wanted.wait()
@@ -158,7 +159,7 @@ class Worker:
             elif kind == frames.CANCEL:
                 self._cancel(call_id)
             elif kind == frames.PING:
-                self._channel.send(frames.PONG, call_id, payload)
+                self._pong(call_id, payload)
             elif kind == frames.DRAIN:
                 self._end()
                 return None
@@ -183,8 +184,17 @@ class Worker:
         if task is None:
             return
         task.call.signal.aborted = True
-        if self._loop is not None:
+        if self._threads.discard(task):
+            self._fail(task, CallError("cancelled", "the call was cancelled before it began"))
+        elif self._loop is not None:
             self._on_loop(self._cancel_async, task)
+
+    def _pong(self, call_id: int, payload: bytes) -> None:
+        """Answer a PING; where there is an event loop, it must be alive to do so."""
+        if self._loop is not None:
+            self._on_loop(self._channel.send, frames.PONG, call_id, payload)
+        else:
+            self._channel.send(frames.PONG, call_id, payload)
 
     def _end(self) -> None:
         self._over = True
@@ -204,8 +214,6 @@ class Worker:
     def _call_plain(self, task: Task) -> None:
         context.enter(task.call)
         try:
-            if task.call.signal.aborted:  # cancelled while it waited for a thread
-                raise CallError("cancelled", "the call was cancelled before it began")
             result = invoke(task.call, task.function, task.body)
             if hasattr(result, "__await__"):
                 self._on_loop(self._start_async, task, result)

@@ -50,7 +50,10 @@ class _Worker:
     responsive: bool = True
     """False from a PING, sent with every Cancel, until its PONG: it may be in an endless loop."""
     replacement: int | None = None
-    killed: bool = False
+    doomed: bool = False
+    """Its end was begun, or its channel is closed: it gets no calls."""
+    end_by: float | None = None
+    """Set once it was asked to end: when it is killed instead."""
 
 
 class Scheduler:
@@ -125,7 +128,7 @@ class Scheduler:
     def set_policy(self, policy: Policy, now: float) -> list[Action]:
         """Go by other numbers from now on, with as many workers as they say."""
         self.policy = policy
-        return self._spawn_missing(now)
+        return self._spawn_missing(now) + self._send_queued()
 
     def worker_ready(self, number: int, now: float) -> list[Action]:
         worker = self._move(number, "ready", now)
@@ -142,6 +145,10 @@ class Scheduler:
             self.workers[number].responsive = True
         return self._send_queued()
 
+    def worker_lost(self, number: int) -> None:
+        """The worker's channel is closed: no more calls, though its process may not have ended."""
+        self.workers[number].doomed = True
+
     def worker_gone(self, number: int, now: float) -> list[Action]:
         """The worker's process has ended, or broke the protocol and was killed."""
         worker = self._move(number, "gone", now)
@@ -152,8 +159,10 @@ class Scheduler:
             record = self.calls.pop(call)
             if record.drop_by is None:  # else its caller was answered long ago
                 actions.append(Fail(call, "worker_died", number))
-        if self.draining or self.halted or state is State.RETIRING:
+        if self.halted or state is State.RETIRING:
             return actions
+        if self.draining:
+            return actions if self.workers else actions + self._fail_queued(number)
         if state is State.READY and not self.policy.respawn:
             return actions + self._halt("no_respawn", number)
         return actions + self._respawn(worker, now)
@@ -179,9 +188,9 @@ class Scheduler:
             elif (
                 worker.state is State.STARTING
                 and now - worker.since >= self.policy.start_timeout_s
-                and not worker.killed
+                and not worker.doomed
             ):
-                worker.killed = True
+                worker.doomed = True
                 actions.append(Kill(worker.number, "did not start in time"))
         due = [at for at in self._respawns if at <= now]
         self._respawns = [at for at in self._respawns if at > now]
@@ -203,7 +212,9 @@ class Scheduler:
     @property
     def ready(self) -> bool:
         """Whether a worker can take a call now."""
-        return not self.draining and any(w.state is State.READY for w in self.workers.values())
+        if self.draining or self.halted:
+            return False
+        return any(w.state is State.READY and not w.doomed for w in self.workers.values())
 
     # Decisions
 
@@ -211,7 +222,9 @@ class Scheduler:
         best: _Worker | None = None
         fewest = self.policy.concurrency
         for worker in self.workers.values():
-            if worker.state is State.READY and worker.responsive and len(worker.calls) < fewest:
+            if worker.state is not State.READY or worker.doomed or not worker.responsive:
+                continue
+            if len(worker.calls) < fewest:
                 best, fewest = worker, len(worker.calls)
         return best
 
@@ -249,7 +262,12 @@ class Scheduler:
     def _retire_if_done(self, worker: _Worker, now: float) -> list[Action]:
         """End a retiring worker when nothing holds it, or when its time is over."""
         successor = self.workers.get(worker.replacement or 0)
-        if worker.killed or (successor is not None and successor.state is State.STARTING):
+        if worker.doomed:
+            if worker.end_by is None or worker.end_by > now:
+                return []
+            worker.end_by = None
+            return [Kill(worker.number, "did not end when it was asked to")]
+        if successor is not None and successor.state is State.STARTING:
             return []
         stuck = [call for call in worker.calls if self.calls[call].drop_by is not None]
         waited = now - worker.since
@@ -257,9 +275,11 @@ class Scheduler:
         if len(stuck) < len(worker.calls) and waited < limit:
             self.next_wake = min(self.next_wake, worker.since + limit)
             return []
-        worker.killed = True
+        worker.doomed = True
         if worker.calls:
             return [Kill(worker.number, "did not drop a cancelled call")]
+        worker.end_by = now + self.policy.end_s
+        self.next_wake = min(self.next_wake, worker.end_by)
         return [Drain(worker.number)]
 
     def _respawn(self, worker: _Worker, now: float) -> list[Action]:
@@ -275,7 +295,7 @@ class Scheduler:
         failures = self._failed_starts + self._early_deaths
         if worker.state is State.READY and failures <= 1:
             return [self._spawn(now)]
-        pause = self.policy.backoff_s * 2.0 ** (failures - 1)
+        pause = self.policy.backoff_s * 2.0 ** min(failures - 1, 30)
         due = now + min(pause, self.policy.max_backoff_s)
         self._respawns.append(due)
         self.next_wake = min(self.next_wake, due)
@@ -283,11 +303,14 @@ class Scheduler:
 
     def _halt(self, reason: str, number: int) -> list[Action]:
         self.halted = True
+        return [*self._fail_queued(number), Halt(reason, number)]
+
+    def _fail_queued(self, number: int) -> list[Action]:
         fails: list[Action] = [Fail(call, "worker_died", number) for call in self.queue]
         for call in self.queue:
             del self.calls[call]
         self.queue.clear()
-        return [*fails, Halt(reason, number)]
+        return fails
 
     def _spawn_missing(self, now: float) -> list[Action]:
         if self.draining or self.halted:
@@ -321,4 +344,5 @@ class Scheduler:
             elif worker.state is State.RETIRING:
                 wakes.append(worker.since + self.policy.unresponsive_s)
                 wakes.append(worker.since + self.policy.drain_s)
+                wakes.append(worker.end_by or math.inf)
         self.next_wake = min((at for at in [*wakes, *self._respawns] if at > now), default=math.inf)

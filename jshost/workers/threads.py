@@ -36,6 +36,14 @@ class Threads(Generic[T]):
         with self._condition:
             self._wake(1)
 
+    def discard(self, task: T) -> bool:
+        """Forget a task that waits for a thread; False: it runs already."""
+        with self._condition:
+            if task not in self._tasks:
+                return False
+            self._tasks.remove(task)
+            return True
+
     def _loop(self) -> None:
         task: T | None = None
         while True:
