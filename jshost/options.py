@@ -114,10 +114,10 @@ def camel_case(name: str) -> str:
     return head + "".join(part.capitalize() for part in tail)
 
 
-def option_names(javascript: bool) -> list[str]:
-    """All options as a config file of the language spells them."""
+def option_names() -> list[str]:
+    """All options in both spellings, for either language's config files may use either."""
     names = [field.name for field in dataclasses.fields(HostOptions)]
-    return [camel_case(name) for name in names] if javascript else names
+    return list(dict.fromkeys([*names, *map(camel_case, names)]))
 
 
 def read_options(

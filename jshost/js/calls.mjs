@@ -213,11 +213,20 @@ function describeThrown(error) {
       stack: withoutOurFrames(String(error.stack ?? '')),
     };
   }
-  const isObject = typeof error === 'object' && !(error instanceof Thrown);
-  const message = (isObject ? JSON.stringify(error) : undefined) ?? String(error);
+  const message = (typeof error === 'object' ? asJson(error) : undefined) ?? String(error);
   const kind = error instanceof Thrown ? String(error) : typeof error;
   const stack = `(a ${kind} was thrown, which has no stack; throw an Error to get one)`;
   return {name: '', message, stack};
+}
+
+/** @param {any} value */
+function asJson(value) {
+  if (value instanceof Thrown) return undefined;
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
 }
 
 /**

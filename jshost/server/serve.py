@@ -154,7 +154,7 @@ async def _drain(service: Service, hard: asyncio.Event) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(hard.wait(), 0.01)
     if not hard.is_set():
-        await service.stop(END_S)
+        await service.stop(END_S if service.idle else 0)
 
 
 async def _first(*ends: asyncio.Future[Any]) -> None:

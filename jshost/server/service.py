@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from jshost.exceptions import ConfigError
 from jshost.options import PER_CONFIG, HostOptions, camel_case, option_names, read_options
 from jshost.workers.decisions import Policy
 from jshost.workers.pool import Pool
-from jshost.workers.process import Launch, is_javascript
+from jshost.workers.process import Launch
 
 __all__ = ["Route", "Service"]
 
@@ -135,10 +135,7 @@ class Service:
         ]
 
     def _begin(self, config_file: Path, inherited: HostOptions) -> Pool:
-        settings = {
-            "options": option_names(is_javascript(config_file)),
-            "threads": inherited.threads,
-        }
+        settings = {"options": option_names(), "threads": inherited.threads}
         launch = Launch.for_config(config_file, settings, path_to_node=self._path_to_node)
         pool = Pool(launch, Policy(), self._on_halt)
         pool.begin()
@@ -153,7 +150,7 @@ class Service:
                 self._overrides, "the command line", read_options(raw, source)
             )
         else:
-            own = {name: value for name, value in raw.items() if _snake_case(name) in INCLUDED}
+            own = {name: value for name, value in raw.items() if name in INCLUDED}
             flags = {name: self._overrides[name] for name in PER_CONFIG if name in self._overrides}
             inherited = dataclasses.replace(self.options, include=())
             options = read_options({**own, **flags}, source, inherited)
@@ -192,8 +189,5 @@ class Service:
             self.halted.set_result(reason)
 
 
-INCLUDED = (*PER_CONFIG, "include")
-
-_snake_case: Callable[[str], str] = dict(
-    zip(option_names(True) + option_names(False), option_names(False) * 2, strict=True)
-).__getitem__
+INCLUDED = {*PER_CONFIG, "include", *map(camel_case, PER_CONFIG)}
+"""What of an included config file's options counts, in both spellings."""

@@ -294,6 +294,7 @@ def _prepare_process(settings: dict[str, Any]) -> tuple[Channel, list[MarkedStre
     root = logging.getLogger()
     root.addHandler(FrameHandler(channel))
     root.setLevel(logging.INFO)
+    logging.getLogger("host").setLevel(logging.DEBUG)  # what a function logs, the host filters
     return channel, streams
 
 

@@ -159,10 +159,8 @@ class Scheduler:
             record = self.calls.pop(call)
             if record.drop_by is None:  # else its caller was answered long ago
                 actions.append(Fail(call, "worker_died", number))
-        if self.halted or state is State.RETIRING:
+        if self.halted or state is State.RETIRING or not self._wants_workers:
             return actions
-        if self.draining:
-            return actions if self.workers else actions + self._fail_queued(number)
         if state is State.READY and not self.policy.respawn:
             return actions + self._halt("no_respawn", number)
         return actions + self._respawn(worker, now)
@@ -194,7 +192,8 @@ class Scheduler:
                 actions.append(Kill(worker.number, "did not start in time"))
         due = [at for at in self._respawns if at <= now]
         self._respawns = [at for at in self._respawns if at > now]
-        actions += [self._spawn(now) for _ in due if not self.draining and not self.halted]
+        if self._wants_workers:
+            actions += [self._spawn(now) for _ in due]
         self._plan_wake(now)
         return actions
 
@@ -217,6 +216,11 @@ class Scheduler:
         return any(w.state is State.READY and not w.doomed for w in self.workers.values())
 
     # Decisions
+
+    @property
+    def _wants_workers(self) -> bool:
+        """Whether a worker that is gone is to be followed by another."""
+        return not self.halted and (not self.draining or bool(self.queue))
 
     def _least_loaded(self) -> _Worker | None:
         best: _Worker | None = None
@@ -303,14 +307,11 @@ class Scheduler:
 
     def _halt(self, reason: str, number: int) -> list[Action]:
         self.halted = True
-        return [*self._fail_queued(number), Halt(reason, number)]
-
-    def _fail_queued(self, number: int) -> list[Action]:
         fails: list[Action] = [Fail(call, "worker_died", number) for call in self.queue]
         for call in self.queue:
             del self.calls[call]
         self.queue.clear()
-        return fails
+        return [*fails, Halt(reason, number)]
 
     def _spawn_missing(self, now: float) -> list[Action]:
         if self.draining or self.halted:
