@@ -4,6 +4,7 @@
  */
 
 import {AsyncLocalStorage} from 'node:async_hooks';
+import {userStack} from './stacks.mjs';
 import {CallError} from './values.mjs';
 
 /**
@@ -182,8 +183,6 @@ class Thrown {
   }
 }
 
-const OURS = new URL('.', import.meta.url).href;
-
 /**
  * The ERROR frame's JSON for whatever was thrown: an Error, or anything else.
  *
@@ -210,7 +209,7 @@ function describeThrown(error) {
     return {
       name: String(error.name ?? error.constructor?.name ?? 'Error'),
       message: error.message,
-      stack: withoutOurFrames(String(error.stack ?? '')),
+      stack: userStack(error.stack),
     };
   }
   const message = (typeof error === 'object' ? asJson(error) : undefined) ?? String(error);
@@ -227,15 +226,4 @@ function asJson(value) {
   } catch {
     return undefined;
   }
-}
-
-/**
- * The stack down to where we called the function; what lies below is how the worker got there.
- *
- * @param {string} stack
- */
-function withoutOurFrames(stack) {
-  const lines = stack.split('\n');
-  const first = lines.findIndex((line) => line.includes(OURS));
-  return (first === -1 ? lines : lines.slice(0, first)).join('\n');
 }

@@ -3,9 +3,13 @@
  * Loading a host.config.js, .mjs or .cjs. Runs in: Node workers.
  */
 
+import {spawnSync} from 'node:child_process';
 import {createRequire, isBuiltin} from 'node:module';
-import {basename, dirname} from 'node:path';
+import {dirname} from 'node:path';
 import {pathToFileURL} from 'node:url';
+import {loadingStack} from './stacks.mjs';
+
+const REPORT_TIMEOUT_MS = 10_000;
 
 /** A mistake in a config file; the message says which, and how to mend it. */
 export class ConfigError extends Error {
@@ -95,7 +99,7 @@ export function readOptions(path, config, names) {
 }
 
 /**
- * A failed load as its author needs it.
+ * A failed load as its author needs it: the file and the line first, then the stack.
  *
  * @param {any} error
  * @param {string} path
@@ -107,18 +111,43 @@ export function describeFailure(error, path) {
   }
   if (error instanceof ConfigError) return {name: error.name, message: error.message, stack: ''};
   const missing = missingPackage(error);
-  const stack = String(error.stack ?? '');
+  const stack = loadingStack(error.stack);
   if (missing !== undefined) {
     const message =
       `${path}: the npm package "${missing}" is not installed. ` +
       `Run: npm install ${missing} (in ${dirname(path)}, or where your package.json is)`;
     return {name: error.name, message, stack};
   }
-  const location = /^(?:file:\/\/)?(\/.*):(\d+)\n/.exec(stack);
-  if (error instanceof SyntaxError && location) {
-    return {name: error.name, message: `${location[1]}, line ${location[2]}: ${error.message}`, stack};
+  const report = error instanceof SyntaxError ? syntaxReport(stack, path) : undefined;
+  if (report !== undefined) {
+    const message = `${report.file}, line ${report.line}: ${error.message}`;
+    return {name: error.name, message, stack: report.text};
   }
-  return {name: error.name, message: `${basename(path)}: ${error.message}`, stack};
+  return {name: error.name, message: `${path}: ${error.message}`, stack};
+}
+
+/**
+ * Where a file has its mistake. The stack says so for CommonJS; for ES modules only Node's report
+ * of an uncaught error does, so another Node is asked for one: linking fails before any code runs.
+ *
+ * @param {string} stack
+ * @param {string} path
+ */
+function syntaxReport(stack, path) {
+  const place = /^(?:file:\/\/)?(\/[^\n]*):(\d+)\n/;
+  let text = stack;
+  if (!place.test(text) && !/\n\s+at /.test(text)) {
+    const code = `await import(${JSON.stringify(pathToFileURL(path).href)})`;
+    const {stderr} = spawnSync(process.execPath, ['--input-type=module', '--eval', code], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      encoding: 'utf8',
+      timeout: REPORT_TIMEOUT_MS,
+    });
+    text = loadingStack(stderr.slice(Math.max(stderr.search(/^file:\/\//m), 0)));
+    text = text.replace(/\n+Node\.js v[^]*$/, '');
+  }
+  const found = place.exec(text);
+  return found ? {file: decodeURI(found[1]), line: found[2], text} : undefined;
 }
 
 /** @param {NodeJS.ErrnoException} error */

@@ -10,6 +10,7 @@ import {Call, currentCall, describeError, run} from './calls.mjs';
 import {ConfigError, describeFailure, loadConfig, readFunctions, readOptions} from './config.mjs';
 import {Decoder, Kind, encode, splitCall} from './frames.mjs';
 import {markLines} from './output.mjs';
+import {userStack} from './stacks.mjs';
 import {CallError, encodeResult, parseBody} from './values.mjs';
 
 const path = process.argv[2];
@@ -18,8 +19,8 @@ process.argv.splice(2, 2);
 
 const channel = new Socket({fd: settings.channel, readable: true, writable: true});
 channel.on('error', () => process.exit(1)); // the host is gone, in the middle of a write
-markLines(process.stdout, currentCall);
-markLines(process.stderr, currentCall);
+const endOutput = markLines(process.stdout, currentCall);
+const endErrors = markLines(process.stderr, currentCall);
 
 /** @type {Map<number, Call>} */
 const calls = new Map();
@@ -56,9 +57,18 @@ function onUncaught(error) {
     settle(call, error ?? new Error(`${error} was thrown`));
     return;
   }
+  reportUncaught(call, error);
+}
+
+/**
+ * Nobody waits for this error any more; it goes to the log.
+ *
+ * @param {Call | undefined} call
+ * @param {unknown} error
+ */
+function reportUncaught(call, error) {
   const where = call === undefined ? 'outside of any call' : `in ${call.name}, after its answer`;
-  const described = error instanceof Error ? error.stack : String(error);
-  console.error(`Uncaught ${where}: ${described}`);
+  console.error(`Uncaught ${where}:`, error instanceof Error ? userStack(error.stack) : error);
 }
 
 /** @param {string} file */
@@ -79,7 +89,12 @@ async function load(file) {
       functions.set(name, fn);
     },
   };
-  if (config.extendHost !== undefined) await config.extendHost(host);
+  if (config.extendHost !== undefined) {
+    if (typeof config.extendHost !== 'function') {
+      throw new ConfigError(`${file}: "extendHost" must be a function that takes the host.`);
+    }
+    await config.extendHost(host);
+  }
   return {functions, host, options: readOptions(file, config, settings.options)};
 }
 
@@ -91,9 +106,14 @@ async function load(file) {
  * @param {unknown} [value]
  */
 function settle(call, error, value) {
-  if (call.settled) return;
+  if (call.settled) {
+    if (error !== undefined) reportUncaught(call, error);
+    return;
+  }
   call.settled = true;
   calls.delete(call.id);
+  endOutput(call);
+  endErrors(call);
   let frame;
   try {
     if (error !== undefined) throw error;
@@ -158,14 +178,6 @@ function serve(loaded) {
 /** @param {unknown} error */
 function refuse(error) {
   const failure = describeFailure(error, path);
-  if (error instanceof SyntaxError && !failure.message.includes(', line ')) {
-    // Only Node's own report of an uncaught error says where an ES module has its mistake.
-    process.off('uncaughtException', onUncaught);
-    setImmediate(() => {
-      throw error;
-    });
-    return;
-  }
   channel.end(encode(Kind.ERROR, 0, JSON.stringify({code: 'config', ...failure})), () => process.exit(1));
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ def _run(arguments: dict[str, Any]) -> int:
     config_file = Path(arguments["config"]).resolve()
     node, overrides = arguments["node"], arguments["overrides"]
     if arguments["action"] == "describe":
+        logging.getLogger().addHandler(logging.NullHandler())  # what is wrong comes as an error
         config = _runner(describe(config_file, overrides, node))
         sys.stdout.write(json.dumps(config) + "\n")
         return 0

@@ -97,7 +97,8 @@ class App:
                     connection.corked.uncork()
         if logger.isEnabledFor(logging.INFO):
             spent_ms = (time.monotonic() - began) * 1000
-            logger.info("%s %s %d %.1f ms %s", scope["method"], path, status, spent_ms, request_id)
+            asked = scope["raw_path"].decode("latin-1")  # as sent: an escaped line end stays one
+            logger.info("%s %s %d %.1f ms %s", scope["method"], asked, status, spent_ms, request_id)
 
     # Calls
 

@@ -176,7 +176,10 @@ def _listen(address: str, port: int) -> socket.socket:
                 f"runs? `jshost status` shows it). Stop that one, or choose another port with -p "
                 "PORT (-p 0 picks a free one)."
             ) from error
-        raise ConfigError(f"Cannot listen on {address}:{port}: {error.strerror}") from error
+        raise ConfigError(
+            f"Cannot listen on {address}:{port}: {error.strerror}. Choose an address of this "
+            "machine, and a port that you may use, with --address and -p."
+        ) from error
     listener.setblocking(False)
     return listener
 

@@ -64,7 +64,12 @@ def find_node(path_to_node: str | None = None) -> Node:
 
 def _candidates(named: str | None) -> list[tuple[str, str | None]]:
     if named:
-        return [("PATH_TO_NODE", shutil.which(named) or (named if Path(named).exists() else None))]
+        return [
+            (
+                f"PATH_TO_NODE={named}",
+                shutil.which(named) or (named if Path(named).exists() else None),
+            )
+        ]
     return [
         ("node on PATH", shutil.which("node")),
         ("nodejs on PATH", shutil.which("nodejs")),

@@ -242,7 +242,8 @@ class Pool:
             logger.log(logging.ERROR if self._started.done() else logging.DEBUG, worker.obituary())
         if not self._started.done():
             self.scheduler.halted = True
-            self._started.set_exception(ConfigError(worker.load_error or worker.obituary()))
+            ended = f"{self.launch.config_file}: did not load: {worker.obituary()}"
+            self._started.set_exception(ConfigError(worker.load_error or ended))
         self._act(self.scheduler.worker_gone(worker.number, time.monotonic()))
         del self.workers[worker.number]
         worker.close()
