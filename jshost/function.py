@@ -69,9 +69,9 @@ class Function:
     ) -> None:
         if not isinstance(name, str) or not name:
             raise TypeError(f"Function needs the name of a function, not {name!r}")
-        if timeout is not NOT_GIVEN and timeout is not None and not timeout > 0:
+        if timeout is not NOT_GIVEN and not _is_limit(timeout):
             raise ValueError(
-                f"Function({name!r}): timeout must be above 0, or None, not {timeout!r}"
+                f"Function({name!r}): timeout must be a number above 0, or None, not {timeout!r}"
             )
         self.name = name
         self.host = host
@@ -175,6 +175,10 @@ class Function:
         own = cls(str(error))
         own.__cause__ = error
         return own
+
+
+def _is_limit(timeout: object) -> bool:
+    return timeout is None or (isinstance(timeout, int | float) and timeout > 0)
 
 
 @functools.lru_cache(maxsize=64)

@@ -73,7 +73,7 @@ class JSHost:
         if not found:
             raise ConnectionError(
                 f"No running host serves {self.config_file}. Start one with: jshost serve "
-                f"{self.config_file.name} (or set ROOT_URL to where one listens)."
+                f"{self.config_file} (or set ROOT_URL to where one listens)."
             )
         return found[0].url
 

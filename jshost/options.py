@@ -23,9 +23,10 @@ SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 def _integer(least: int, most: int) -> Callable[[Any], int]:
     def check(value: Any) -> int:
-        if isinstance(value, bool) or int(value) != float(value) or not least <= value <= most:
+        number = int(value)  # a string too: ports often come from the environment
+        if isinstance(value, bool) or number != float(value) or not least <= number <= most:
             raise ValueError
-        return int(value)
+        return number
 
     check.__doc__ = f"a whole number from {least} to {most}"
     return check
@@ -36,9 +37,10 @@ def _size(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
     match = SIZE.fullmatch(value.strip())
-    if match is None:
+    size = int(float(match[1]) * SIZE_UNITS[match[2].lower()]) if match else 0
+    if not size:
         raise ValueError
-    return int(float(match[1]) * SIZE_UNITS[match[2].lower()])
+    return size
 
 
 def _seconds(value: Any) -> float | None:

@@ -41,6 +41,21 @@ class HostRecord:
 
         return cls(str(config_file), url, os.getpid(), psutil.Process().create_time(), version)
 
+    @classmethod
+    def parse(cls, text: str) -> HostRecord:
+        """The record in a file's text. Raises: ValueError: there is none."""
+        try:
+            record = cls(**json.loads(text))
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        texts = (record.config_file, record.url, record.version)
+        pid_fits = isinstance(record.pid, int) and record.pid > 0
+        if not pid_fits or not isinstance(record.started_at, int | float):
+            raise ValueError("names no process")
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("names no host")
+        return record
+
     @property
     def path(self) -> Path:
         return runtime_folder() / f"host-{_digest(self.config_file)}-{self.pid}.json"
@@ -82,11 +97,14 @@ def runtime_folder() -> Path:
     """
     import platformdirs
 
+    advice = "Set XDG_RUNTIME_DIR to a folder of your own."
     with warnings.catch_warnings():
         # Without XDG_RUNTIME_DIR it falls back to a folder in /tmp, and warns; we check the owner.
         warnings.simplefilter("ignore")
-        folder = Path(platformdirs.user_runtime_dir("jshost", appauthor=False))
-    advice = "Set XDG_RUNTIME_DIR to a folder of your own."
+        try:
+            folder = Path(platformdirs.user_runtime_dir("jshost", appauthor=False))
+        except OSError as error:  # its own check of the fallback's owner
+            raise ConfigError(f"{error}. {advice}") from error
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -119,10 +137,10 @@ def _read(pattern: str) -> list[HostRecord]:
     found = []
     for path in runtime_folder().glob(pattern):
         try:
-            record = HostRecord(**json.loads(path.read_text()))
+            record = HostRecord.parse(path.read_text())
         except FileNotFoundError:
             continue  # its host has just ended
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError):
             record = None
         if record is not None and record.is_alive():
             found.append(record)

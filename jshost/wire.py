@@ -179,6 +179,8 @@ def _locate(
             if found:
                 return found
         return None
+    if hasattr(value, "__json__") and not isinstance(value, type):
+        return _locate(value.__json__(), encoder, path, above)
     try:
         plain = encoder(allow_nan=False).default(value)
     except TypeError:
