@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from jshost import __version__
+from jshost.cli_manager import COMMANDS
 from jshost.exceptions import ConfigError, JSHostError
 from jshost.options import HostOptions
 
@@ -62,6 +63,10 @@ def main() -> None:
     jshost serve host.config.py            serve its functions
     jshost call hello_world name=Foo       call one of them
     """
+
+
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 def _option_flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -119,8 +124,14 @@ def _server_arguments(action: str, config: Path, **extra: Any) -> list[str]:
     "-j", "--json", "as_json", is_flag=True, help="Say where it listens as one JSON line."
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log every call.")
+@click.option("--reload", is_flag=True, help="Run edited code at the next call; for development.")
 def serve(
-    config: Path | None, logfile: str | None, as_json: bool, verbose: bool, **flags: Any
+    config: Path | None,
+    logfile: str | None,
+    as_json: bool,
+    verbose: bool,
+    reload: bool,
+    **flags: Any,
 ) -> None:
     """Serve the functions of CONFIG until a signal ends it.
 
@@ -136,6 +147,7 @@ def serve(
         logfile=logfile,
         json=as_json,
         verbose=verbose,
+        reload=reload,
     )
     os.execv(command[0], command)  # the same process id: a supervisor watches the host itself
 

@@ -81,6 +81,7 @@ DEFAULTS: Mapping[str, Setting] = {
     "FUNCTION_TIMEOUT": Setting(10.0, _seconds, "a number of seconds above 0, or None"),
     "CONNECT_ONCE_CONFIGURED": Setting(False, _boolean, "True or False"),
     "ROOT_URL": Setting(None, _url, "a URL that begins with http:// or https://"),
+    "RELOAD": Setting(True, _boolean, "True or False"),
     "RETURN_TEXT": Setting(False, _boolean, "True or False"),
     "VERBOSITY": Setting(Verbosity.PROCESS_START, _verbosity, "a level of jshost.verbosity"),
 }

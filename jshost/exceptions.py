@@ -194,6 +194,7 @@ CODES: Mapping[str, tuple[int, type[RemoteError]]] = {
     "unsafe_integer": (422, ArgumentsError),
     "function_failed": (500, FunctionError),
     "unserializable_result": (500, FunctionError),
+    "load_failed": (500, FunctionError),
     "cancelled": (500, FunctionError),
     "worker_died": (502, ProcessError),
     "queue_full": (503, HostUnavailable),

@@ -5,20 +5,27 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
+import sys
 import threading
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jshost.conf import settings
-from jshost.exceptions import ConfigError, ConnectionError, UnexpectedResponse
+from jshost.exceptions import ConfigError, ConnectionError, JSHostError, UnexpectedResponse
 from jshost.http1 import Response
 from jshost.transport import DeadlinePassed, Transport, connect
-from jshost.verbosity import CONNECT, report
+from jshost.verbosity import CONNECT, DISCONNECT, PROCESS_START, PROCESS_STOP, report
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["JSHost", "host"]
+    from jshost.manager import JSHostManager
+
+__all__ = ["JSHost", "host", "manager"]  # noqa: F822  manager: see __getattr__
 
 STATUS_TIMEOUT_S = 5.0
 
@@ -42,7 +49,10 @@ class JSHost:
         self._config_file = _absolute(config_file) if config_file is not None else None
         self._root_url = root_url.rstrip("/") if root_url is not None else None
         self._transport: Transport | None = None
+        self._managed: dict[str, Any] | None = None
+        """What the manager said of the host that this process holds."""
         self._lock = threading.Lock()
+        _hosts.add(self)
 
     def __repr__(self) -> str:
         return f"<JSHost {self._root_url or self._config_file or 'of the settings'}>"
@@ -61,15 +71,18 @@ class JSHost:
         if self._root_url is not None:
             return self._root_url
         if self._config_file is None and settings.ROOT_URL is not None:
+            if settings.USE_MANAGER:
+                raise ConfigError(
+                    "ROOT_URL and USE_MANAGER exclude each other: the one says where the host is, "
+                    "the other has it started. Remove one of them."
+                )
             return str(settings.ROOT_URL)
-        if settings.USE_MANAGER:
-            raise ConfigError(
-                "USE_MANAGER: this version of jshost has no manager yet. Start a host with: "
-                "jshost serve CONFIG"
-            )
         from jshost import records  # not needed, nor psutil, where ROOT_URL is set
 
         found = records.find_hosts(self.config_file)
+        if settings.USE_MANAGER:
+            by_hand = [record for record in found if not record.managed]
+            return by_hand[0].url if by_hand else self._connect_managed()
         if not found:
             raise ConnectionError(
                 f"No running host serves {self.config_file}. Start one with: jshost serve "
@@ -88,8 +101,81 @@ class JSHost:
         report(CONNECT, "connected to the host at %s (pid %s)", self.get_url(), status.get("pid"))
 
     def disconnect(self) -> None:
-        """Close the idle connections; the next call opens new ones."""
+        """Close the idle connections, and no longer hold a managed host; a call connects again."""
         self.forget()
+        managed, self._managed = self._managed, None
+        if managed is not None:
+            with contextlib.suppress(JSHostError):  # no manager: then nobody counts
+                self.manager.disconnect_host(managed["config"])
+            report(DISCONNECT, "disconnected from the host of %s", managed["config"])
+
+    # Managed hosts
+
+    @property
+    def manager(self) -> JSHostManager:
+        """The user's manager, which starts hosts where USE_MANAGER is set."""
+        from jshost.manager import manager
+
+        return manager
+
+    @property
+    def logfile(self) -> Path:
+        """The absolute path of the file that the managed host of this config file logs to."""
+        from jshost.manager import logfile_of
+
+        return logfile_of(self.config_file)
+
+    def restart(self) -> None:
+        """Have the manager replace the host's process, on the same port.
+
+        Raises:
+            ConfigError, ProcessError: as a start.
+        """
+        self.manager.restart_host(self.config_file, self._launch())
+        self.forget()
+        report(PROCESS_START, "restarted the host of %s", self.config_file)
+
+    def stop(self) -> None:
+        """Have the manager stop the host, whoever else uses it.
+
+        Raises:
+            ConnectionError: no manager runs.
+        """
+        self.manager.stop_host(self.config_file)
+        self.forget()
+        self._managed = None
+        report(PROCESS_STOP, "stopped the host of %s", self.config_file)
+
+    def _connect_managed(self) -> str:
+        """Have the host started where it does not run, and hold it from now on; its URL."""
+        if self._managed is None:
+            atexit.register(self.disconnect)
+        answer = self._managed = self.manager.connect_host(self.config_file, self._launch())
+        if answer["restarted"]:
+            report(
+                PROCESS_START,
+                "the host of %s had died, and another one was started (pid %s); its log: %s",
+                answer["config"],
+                answer["pid"],
+                answer["logfile"],
+            )
+        return str(answer["url"])
+
+    def _launch(self) -> dict[str, Any]:
+        """How the manager is to start the host: as this program runs."""
+        return {
+            "python": sys.executable,
+            "folder": settings.SOURCE_ROOT or str(self.config_file.parent),
+            "environment": dict(os.environ),
+            "node": settings.PATH_TO_NODE,
+            "logfile": str(self.logfile),
+            "reload": settings.RELOAD,
+        }
+
+    def after_fork(self) -> None:
+        """In a forked child: connections and the hold on a managed host are the parent's."""
+        self._lock = threading.Lock()
+        self._transport = self._managed = None
 
     def is_running(self) -> bool:
         """Whether a host answers."""
@@ -171,11 +257,28 @@ class JSHost:
         )
 
 
+def __getattr__(name: str) -> Any:
+    """`manager`, which needs more imports than callers without one should pay for."""
+    if name == "manager":
+        return host.manager
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def _absolute(config_file: str | Path) -> Path:
     from pathlib import Path
 
     return Path(config_file).resolve()
 
+
+_hosts: weakref.WeakSet[JSHost] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for each in list(_hosts):
+        each.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 host = JSHost()
 """The host of the settings, connected at the first call."""

@@ -103,6 +103,7 @@ class HostOptions:
     )
     allowed_hosts: tuple[str, ...] = _option((), _strings)
     allowed_origins: tuple[str, ...] = _option((), _strings)
+    disconnect_timeout: float | None = _option(5.0, _seconds)
     respawn: bool = _option(True, _flag)
 
 

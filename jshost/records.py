@@ -34,12 +34,17 @@ class HostRecord:
     pid: int
     started_at: float
     version: str
+    managed: bool = False
+    """Whether the manager started it, and not somebody by hand."""
 
     @classmethod
-    def of_this_process(cls, config_file: Path, url: str, version: str) -> HostRecord:
+    def of_this_process(
+        cls, config_file: Path, url: str, version: str, managed: bool
+    ) -> HostRecord:
         import psutil
 
-        return cls(str(config_file), url, os.getpid(), psutil.Process().create_time(), version)
+        started_at = psutil.Process().create_time()
+        return cls(str(config_file), url, os.getpid(), started_at, version, managed)
 
     @classmethod
     def parse(cls, text: str) -> HostRecord:

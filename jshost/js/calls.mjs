@@ -124,7 +124,7 @@ function start(call, fn, data, settle) {
   function callback(error, value) {
     if (call.settled) {
       call.host.logger.warn(`${call.name}: the callback was called again; this call of it is ignored`);
-    } else if (error !== undefined && error !== null) {
+    } else if (error) {
       settle(thrown(error));
     } else {
       finish(value);

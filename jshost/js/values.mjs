@@ -121,8 +121,8 @@ export function encodeResult(value) {
   } catch (error) {
     throw unserializable(value) ?? error;
   }
-  // A number or an object that JSON cannot say has become null or {}: only then look for it.
-  if (text === undefined || text.includes('null') || text.includes('{}')) {
+  // What JSON cannot say has become null, {} or, a typed array, {"0":…}: only then look for it.
+  if (text === undefined || text.includes('null') || text.includes('{}') || text.includes('{"0":')) {
     const problem = unserializable(value);
     if (problem) throw problem;
   }
@@ -158,7 +158,11 @@ function problemOf(item, above) {
   }
   if (item instanceof Date && Number.isNaN(item.getTime())) return 'an invalid Date has no JSON form';
   const hasJson = 'toJSON' in item && typeof item.toJSON === 'function';
-  if (hasJson || Array.isArray(item) || Object.keys(item).length > 0) return '';
+  if (hasJson || Array.isArray(item)) return '';
+  if (ArrayBuffer.isView(item)) {
+    return `a ${item.constructor.name} has no JSON form; return Array.from(…), or a Uint8Array as the whole result`;
+  }
+  if (Object.keys(item).length > 0) return '';
   const prototype = Object.getPrototypeOf(item);
   if (prototype === null || prototype === Object.prototype) return '';
   const name = item.constructor?.name || 'object';
@@ -180,7 +184,8 @@ function find(value, test, path = '', above = []) {
   if (value === null || typeof value !== 'object') return undefined;
   const inside = [...above, value];
   if ('toJSON' in value && typeof value.toJSON === 'function') {
-    return find(value.toJSON(), test, path, inside);
+    const plain = value.toJSON();
+    if (plain !== value) return find(plain, test, path, inside);
   }
   for (const [key, item] of Object.entries(value)) {
     const step = Array.isArray(value) ? `[${key}]` : path ? `.${key}` : key;

@@ -8,6 +8,7 @@ import {Socket} from 'node:net';
 import {format} from 'node:util';
 import {Call, currentCall, describeError, run} from './calls.mjs';
 import {ConfigError, describeFailure, loadConfig, readFunctions, readOptions} from './config.mjs';
+import {LoadedFiles} from './loaded_files.mjs';
 import {Decoder, Kind, encode, splitCall} from './frames.mjs';
 import {markLines} from './output.mjs';
 import {userStack} from './stacks.mjs';
@@ -21,6 +22,9 @@ const channel = new Socket({fd: settings.channel, readable: true, writable: true
 channel.on('error', () => process.exit(1)); // the host is gone, in the middle of a write
 const endOutput = markLines(process.stdout, currentCall);
 const endErrors = markLines(process.stderr, currentCall);
+
+const loadedFiles = new LoadedFiles(path);
+if (settings.reload) loadedFiles.watchImports();
 
 /** @type {Map<number, Call>} */
 const calls = new Map();
@@ -122,6 +126,7 @@ function settle(call, error, value) {
   } catch (problem) {
     frame = encode(Kind.ERROR, call.id, JSON.stringify(describeError(problem, call)));
   }
+  if (settings.reload) loadedFiles.report();
   channel.write(frame);
   if (draining && calls.size === 0) end();
 }
@@ -172,15 +177,23 @@ function serve(loaded) {
     version: process.versions.node,
     functions: [...loaded.functions.keys()],
     options: loaded.options,
+    files: loadedFiles.all(),
   });
+  loadedFiles.onMore = (files) => sendJson(Kind.READY, 0, {files});
 }
 
 /** @param {unknown} error */
 function refuse(error) {
-  const failure = describeFailure(error, path);
+  const failure = {...describeFailure(error, path), files: loadedFiles.all()};
   channel.end(encode(Kind.ERROR, 0, JSON.stringify({code: 'config', ...failure})), () => process.exit(1));
 }
 
+process.on('exit', () => {
+  for (const call of calls.values()) {
+    endOutput(call); // what it said last may lack a line's end
+    endErrors(call);
+  }
+});
 process.on('uncaughtException', onUncaught);
 process.on('unhandledRejection', onUncaught);
 load(path).then(serve, refuse);

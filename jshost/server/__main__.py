@@ -2,7 +2,7 @@
 
 The command line starts it, with one JSON object: ``{"action": "serve" | "describe",
 "config": path, "overrides": {...}, "node": path | null, "logfile": path | null, "json": bool,
-"verbose": bool}``.
+"verbose": bool, "managed": bool, "reload": bool}``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jshost.exceptions import ConfigError
-from jshost.server.serve import describe, serve, set_up_logging
+from jshost.server.serve import Start, describe, serve, set_up_logging
 
 
 def _run(arguments: dict[str, Any]) -> int:
@@ -26,8 +26,12 @@ def _run(arguments: dict[str, Any]) -> int:
         config = _runner(describe(config_file, overrides, node))
         sys.stdout.write(json.dumps(config) + "\n")
         return 0
-    set_up_logging(arguments["logfile"], arguments["verbose"])
-    code: int = _runner(serve(config_file, overrides, node, arguments["json"]))
+    managed = bool(arguments.get("managed"))
+    set_up_logging(arguments["logfile"], arguments["verbose"], managed)
+    start = Start(
+        config_file, overrides, node, arguments["json"], managed, bool(arguments.get("reload"))
+    )
+    code: int = _runner(serve(start))
     return code
 
 

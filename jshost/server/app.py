@@ -115,6 +115,8 @@ class App:
             raise from_envelope(
                 {"code": "method_not_allowed", "message": f"Use POST, not {scope['method']}"}
             )
+        if self._service.reloader is not None:
+            await self._service.reloader.fresh()
         route = self._service.routes.get(name)
         if route is None:
             message = f'Not found. Unknown function "{name}"'

@@ -95,6 +95,6 @@ def make_server(app: App, keep_alive_s: int) -> Server:
         proxy_headers=False,
         date_header=False,
         timeout_keep_alive=keep_alive_s,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=None,  # `serve` keeps the time
     )
     return Server(config)

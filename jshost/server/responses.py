@@ -50,8 +50,9 @@ def error_response(
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
-        (b"x-request-id", (error.request_id or "").encode()),
     ]
+    if error.request_id:
+        headers.append((b"x-request-id", error.request_id.encode()))
     if error.status == 503:
         headers.append((b"retry-after", b"%d" % RETRY_AFTER_S))
     if error.status == 405:

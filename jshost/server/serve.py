@@ -8,42 +8,56 @@ import dataclasses
 import errno
 import json
 import logging
+import logging.handlers
 import math
 import signal
 import socket
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jshost import __version__
 from jshost.exceptions import ConfigError
 from jshost.records import HostRecord
+from jshost.server.reload import Reloader
 from jshost.server.service import Service
 
 if TYPE_CHECKING:
     from jshost.server.app import App
 
-__all__ = ["describe", "serve", "set_up_logging"]
+__all__ = ["Start", "describe", "serve", "set_up_logging"]
 
 logger = logging.getLogger("jshost.host")
 
 BACKLOG = 2048
 END_S = 2.0
+ORPHAN_S = 3.0
+"""How long a host outlives its manager: calls in flight end, and nothing is left."""
+LOG_BYTES = 5 * 1024 * 1024
+LOG_COUNT = 2
 KEEP_ALIVE_S = 75
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
-def set_up_logging(logfile: str | None, verbose: bool) -> None:
-    """Send the host's and its workers' lines to a file or to stderr.
+def set_up_logging(logfile: str | None, verbose: bool, rotate: bool) -> None:
+    """Send the host's and its workers' lines to a file (rotated or not) or to stderr.
 
     Raises:
         ConfigError: the file cannot be written.
     """
     handler: logging.Handler
     try:
-        handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(sys.stderr)
+        if logfile is None:
+            handler = logging.StreamHandler(sys.stderr)
+        elif rotate:
+            handler = logging.handlers.RotatingFileHandler(
+                logfile, maxBytes=LOG_BYTES, backupCount=LOG_COUNT
+            )
+        else:
+            handler = logging.FileHandler(logfile)
     except OSError as error:
         raise ConfigError(f"{logfile}: cannot be written: {error.strerror}") from error
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
@@ -87,16 +101,46 @@ class StopSignals:
         self.soft.set()
 
 
-async def serve(
-    config_file: Path, overrides: Mapping[str, Any], path_to_node: str | None, as_json: bool
-) -> int:
+class _Owner(asyncio.Protocol):
+    """Our stdin, which the manager holds open and never writes to."""
+
+    def __init__(self, signals: StopSignals) -> None:
+        self._signals = signals
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        logger.warning("the manager has died; this host stops in %g s", ORPHAN_S)
+        asyncio.get_running_loop().call_later(ORPHAN_S, self._signals.soft.set)
+
+
+async def _watch_owner(signals: StopSignals) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: _Owner(signals), sys.stdin)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a host was asked to serve. A managed one also stops some seconds after the manager,
+    which holds its stdin, has died."""
+
+    config_file: Path
+    overrides: Mapping[str, Any]
+    path_to_node: str | None
+    as_json: bool = False
+    managed: bool = False
+    reload: bool = False
+
+
+async def serve(start: Start) -> int:
     """Serve a config file until a signal ends it. Returns the exit code.
 
     Raises:
         ConfigError: the config does not load, or the port cannot be had.
     """
     signals = StopSignals()
-    service = Service(config_file, overrides, path_to_node)
+    if start.managed:
+        await _watch_owner(signals)
+    reloader = Reloader() if start.reload else None
+    service = Service(start.config_file, start.overrides, start.path_to_node, reloader)
     try:
         service.begin()
         from jshost.server.app import App  # its imports take as long as the worker's start
@@ -108,13 +152,13 @@ async def serve(
             return 0
         await starting
         with _listen(service.options.address, service.options.port) as listener:
-            return await _run(service, App(service, __version__), listener, signals, as_json)
+            return await _run(start, service, App(service, __version__), listener, signals)
     finally:
         await service.stop(0)
 
 
 async def _run(
-    service: Service, app: App, listener: socket.socket, signals: StopSignals, as_json: bool
+    start: Start, service: Service, app: App, listener: socket.socket, signals: StopSignals
 ) -> int:
     from jshost.server.http import make_server
 
@@ -123,10 +167,11 @@ async def _run(
     address, port = listener.getsockname()[:2]
     url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     service.options = dataclasses.replace(service.options, port=port)
-    record = HostRecord.of_this_process(service.config_file, url, __version__)
+    record = HostRecord.of_this_process(service.config_file, url, __version__, start.managed)
     record.write()
+    watching = asyncio.ensure_future(service.reloader.watch()) if service.reloader else None
     try:
-        _announce(service, app, url, as_json)
+        _announce(service, app, url, start.as_json)
         await _first(serving, service.halted, asyncio.ensure_future(signals.soft.wait()))
         record.remove()
         if not signals.soft.is_set():
@@ -134,17 +179,25 @@ async def _run(
         app.draining = True
         for accepting in server.servers:
             accepting.close()
-        await _drain(service, signals.hard)
+        end = await _drain(service, signals.hard)
+        server.should_exit = True  # which closes each connection once its answer is sent
+        while not (serving.done() or signals.hard.is_set() or time.monotonic() >= end):
+            await asyncio.wait([serving], timeout=0.01)
         return 0
     finally:
         record.remove()
+        if watching is not None:
+            watching.cancel()
         server.should_exit = True
         server.force_exit = signals.hard.is_set()
         await asyncio.wait([serving], timeout=END_S)
 
 
-async def _drain(service: Service, hard: asyncio.Event) -> None:
-    """Let calls in flight end; a second signal, or the time that is set, cuts them off."""
+async def _drain(service: Service, hard: asyncio.Event) -> float:
+    """Let calls in flight end; a second signal, or the time that is set, cuts them off.
+
+    Returns when that time is over, in seconds of the monotonic clock.
+    """
     limit = service.options.shutdown_timeout
     logger.info(
         "stopping: calls in flight have %s s", "unlimited" if limit is None else f"{limit:g}"
@@ -155,6 +208,7 @@ async def _drain(service: Service, hard: asyncio.Event) -> None:
             await asyncio.wait_for(hard.wait(), 0.01)
     if not hard.is_set():
         await service.stop(END_S if service.idle else 0)
+    return end
 
 
 async def _first(*ends: asyncio.Future[Any]) -> None:

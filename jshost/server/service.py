@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +13,14 @@ from typing import Any
 
 from jshost.exceptions import ConfigError
 from jshost.options import PER_CONFIG, HostOptions, camel_case, option_names, read_options
+from jshost.server.reload import Reloader
 from jshost.workers.decisions import Policy
 from jshost.workers.pool import Pool
 from jshost.workers.process import Launch
 
 __all__ = ["Route", "Service"]
+
+logger = logging.getLogger("jshost.host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +51,22 @@ class Service:
         config_file: the first config file, absolute.
         overrides: options by name that win over what config files say (the command line's).
         path_to_node: the Node to use, or None: the first one that `find_node` finds.
+        reloader: loads code anew when it is edited; None: it is loaded once.
     """
 
     def __init__(
-        self, config_file: Path, overrides: Mapping[str, Any], path_to_node: str | None = None
+        self,
+        config_file: Path,
+        overrides: Mapping[str, Any],
+        path_to_node: str | None = None,
+        reloader: Reloader | None = None,
     ) -> None:
         self.config_file = config_file
         self.options = read_options(overrides, "the command line")
         self.routes: dict[str, Route] = {}
         self.loaded: list[Loaded] = []
         self.halted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.reloader = reloader
         self._overrides = overrides
         self._path_to_node = path_to_node
         self._pools: list[Pool] = []
@@ -135,9 +145,15 @@ class Service:
         ]
 
     def _begin(self, config_file: Path, inherited: HostOptions) -> Pool:
-        settings = {"options": option_names(), "threads": inherited.threads}
+        settings = {
+            "options": option_names(),
+            "threads": inherited.threads,
+            "reload": self.reloader is not None,
+        }
         launch = Launch.for_config(config_file, settings, path_to_node=self._path_to_node)
-        pool = Pool(launch, Policy(), self._on_halt)
+        pool = Pool(launch, Policy(), self._on_halt, lambda ready: self._on_ready(pool, ready))
+        if self.reloader is not None:
+            self.reloader.add(pool)
         pool.begin()
         self._pools.append(pool)
         return pool
@@ -158,23 +174,45 @@ class Service:
             config_file, pool, options, ready["functions"], ready["language"], ready["version"]
         )
         self.loaded.append(loaded)
-        for name in loaded.functions:
-            if name in self.routes:
-                first = self.routes[name].pool.launch.config_file
-                raise ConfigError(
-                    f'{config_file}: A function has already been defined with the name "{name}", '
-                    f"in {first}. Rename one of the two."
-                )
-            self.routes[name] = Route(name, pool, options.function_timeout)
+        self._add_routes(pool, loaded.functions, options.function_timeout)
         pool.set_policy(
             Policy(
                 workers=options.workers,
                 concurrency=options.concurrency,
                 max_queue=options.max_queue,
                 respawn=options.respawn,
+                reload=self.reloader is not None,
             )
         )
         return loaded
+
+    def _add_routes(self, pool: Pool, functions: list[str], timeout_s: float | None) -> None:
+        config_file = pool.launch.config_file
+        for name in functions:
+            if name in self.routes:
+                first = self.routes[name].pool.launch.config_file
+                raise ConfigError(
+                    f'{config_file}: A function has already been defined with the name "{name}", '
+                    f"in {first}. Rename one of the two."
+                )
+            self.routes[name] = Route(name, pool, timeout_s)
+
+    def _on_ready(self, pool: Pool, ready: dict[str, Any]) -> None:
+        """A worker has loaded its config, the first time or again, or has read more files."""
+        if self.reloader is None:
+            return
+        self.reloader.learn(pool, ready.get("files", ()))
+        loaded = next((item for item in self.loaded if item.pool is pool), None)
+        if loaded is None or "functions" not in ready:
+            return
+        self.loaded[self.loaded.index(loaded)] = dataclasses.replace(
+            loaded, functions=ready["functions"]
+        )
+        self.routes = {name: route for name, route in self.routes.items() if route.pool is not pool}
+        try:
+            self._add_routes(pool, ready["functions"], loaded.options.function_timeout)
+        except ConfigError as error:
+            logger.error("%s", error)
 
     def _resolve(self, config_file: Path, name: str) -> Path:
         included = (config_file.parent / name).resolve()

@@ -28,6 +28,7 @@ class ChannelOwner(Protocol):
 
     def on_answer(self, kind: int, call_id: int, payload: bytes) -> None: ...
     def on_ready(self, worker: WorkerChannel, ready: dict[str, Any]) -> None: ...
+    def on_update(self, ready: dict[str, Any]) -> None: ...
     def on_load_failed(self, worker: WorkerChannel, failure: dict[str, Any]) -> None: ...
     def on_pong(self, worker: WorkerChannel) -> None: ...
     def on_gone(self, worker: WorkerChannel) -> None: ...
@@ -41,6 +42,7 @@ class WorkerChannel(asyncio.Protocol):
         self.process = process
         self.load_error = ""
         self.expected_end = False
+        self.is_ready = False
         self.open_outputs = 0
         self._owner = owner
         self._decoder = frames.Decoder()
@@ -85,7 +87,10 @@ class WorkerChannel(asyncio.Protocol):
                 self.log(json.loads(payload))
             elif kind == frames.PONG:
                 owner.on_pong(self)
+            elif kind == frames.READY and self.is_ready:
+                owner.on_update(json.loads(payload))
             elif kind == frames.READY:
+                self.is_ready = True
                 owner.on_ready(self, json.loads(payload))
             elif kind == frames.ERROR:
                 owner.on_load_failed(self, json.loads(payload))

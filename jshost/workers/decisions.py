@@ -54,6 +54,8 @@ class Policy:
     settled_s: float = 1.0
     """A worker that died sooner than this after it was ready counts as a failed respawn."""
     respawn: bool = True
+    reload: bool = False
+    """Whether a worker that does not start waits for its code to be mended, as in development."""
 
 
 class State(enum.Enum):

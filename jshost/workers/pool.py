@@ -79,13 +79,23 @@ class Pool:
         launch: how a worker is started.
         policy: the scheduler's numbers.
         on_halt: called once with a reason when the pool cannot go on.
+        on_ready: called with what every worker says of itself, and of the files it has read.
     """
 
-    def __init__(self, launch: Launch, policy: Policy, on_halt: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        policy: Policy,
+        on_halt: Callable[[str], None],
+        on_ready: Callable[[dict[str, Any]], None] = lambda ready: None,
+    ) -> None:
         self.launch = launch
         self.scheduler = Scheduler(policy)
         self.workers: dict[int, WorkerChannel] = {}
+        self.load_error = ""
+        """Why the code does not load, since the last worker tried to."""
         self._on_halt = on_halt
+        self._on_ready = on_ready
         self._calls: dict[int, PendingCall] = {}
         self._last_call_id = 0
         self._loop = asyncio.get_running_loop()
@@ -137,6 +147,21 @@ class Pool:
         while (self.workers or self._burials) and time.monotonic() < end:
             await asyncio.sleep(POLL_S)
 
+    # The code has changed
+
+    def reload(self) -> None:
+        """New workers for new calls; the old ones finish theirs. `settle` waits for the new."""
+        self._act(self.scheduler.reload(time.monotonic()))
+
+    async def settle(self, timeout_s: float) -> None:
+        """Wait until a worker can take calls, or it is known that the code does not load."""
+        end = time.monotonic() + timeout_s
+        scheduler = self.scheduler
+        while not (scheduler.ready or scheduler.broken or scheduler.halted or scheduler.draining):
+            if time.monotonic() >= end:
+                return
+            await asyncio.sleep(POLL_S)
+
     # Calls
 
     def call(self, name: str, body: bytes, timeout_s: float | None, request_id: str) -> PendingCall:
@@ -153,7 +178,8 @@ class Pool:
         try:
             worker = self.scheduler.submit(call_id, deadline, now)
         except Refused as refused:
-            message = REFUSALS[refused.code].format(queue=len(self.scheduler.queue))
+            message = REFUSALS.get(refused.code, self.load_error)
+            message = message.replace("{queue}", str(len(self.scheduler.queue)))
             raise from_envelope({"code": refused.code, "message": message}, name=name) from None
         answer: asyncio.Future[bytes] = self._loop.create_future()
         pending = PendingCall(call_id, name, payload, timeout_s, request_id, now, answer)
@@ -194,7 +220,12 @@ class Pool:
             )
         else:
             worker = self.workers.get(action.worker or 0)
-            message = worker.obituary() if worker else "the workers of this function are gone"
+            if action.code == "load_failed":
+                message = self.load_error
+            elif worker is not None:
+                message = worker.obituary()
+            else:
+                message = "the workers of this function are gone"
         error = from_envelope(
             {"code": action.code, "message": message, "requestId": pending.request_id},
             name=pending.name,
@@ -205,9 +236,14 @@ class Pool:
 
     def on_ready(self, worker: WorkerChannel, ready: dict[str, Any]) -> None:
         logger.info("worker %d (pid %d) is ready", worker.number, worker.process.pid)
+        self.load_error = ""
+        self._on_ready(ready)
         self._act(self.scheduler.worker_ready(worker.number, time.monotonic()))
         if not self._started.done():
             self._started.set_result(ready)
+
+    def on_update(self, ready: dict[str, Any]) -> None:
+        self._on_ready(ready)
 
     def on_pong(self, worker: WorkerChannel) -> None:
         self._act(self.scheduler.pong(worker.number))
@@ -217,7 +253,8 @@ class Pool:
         text = failure.get("message") or "the config file could not be loaded"
         if failure.get("stack"):
             text += f"\n{failure['stack']}"
-        worker.load_error = text
+        worker.load_error = self.load_error = text
+        self._on_ready({"files": failure.get("files", [])})
         if self._started.done():
             logger.error("worker %d: %s", worker.number, text)
 

@@ -9,6 +9,7 @@ import functools
 import json
 import traceback
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from jshost import wire
@@ -52,13 +53,24 @@ def invoke(call: Call, function: Callable[..., Any], body: bytes) -> Any:
     try:
         return function(**arguments)
     except TypeError as error:
-        # One frame (ours): the call itself did not fit. More: the function raised it.
-        if error.__traceback__ is None or error.__traceback__.tb_next is None:
+        # One frame for us and one for each decorator: the call itself did not fit. More: the
+        # function raised it.
+        if _depth(error.__traceback__) <= 1 + _decorators(function):
             problem = _signature_problem(function, arguments)
             if problem is not None:
                 message = f"{call.name}() {problem}"
                 raise CallError("arguments", message, "TypeError") from None
         raise
+
+
+def _depth(frame: TracebackType | None) -> int:
+    return 0 if frame is None else 1 + _depth(frame.tb_next)
+
+
+def _decorators(function: Any) -> int:
+    """How many wrappers `functools.wraps` has put around the function."""
+    wrapped = getattr(function, "__wrapped__", None)
+    return 0 if wrapped is None else 1 + _decorators(wrapped)
 
 
 def _parse(body: bytes) -> dict[str, Any]:

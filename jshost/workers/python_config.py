@@ -13,7 +13,7 @@ from typing import Any
 from jshost.exceptions import ConfigError
 from jshost.workers.context import HostContext
 
-__all__ = ["describe_failure", "load_config"]
+__all__ = ["describe_failure", "load_config", "project_files"]
 
 
 def load_config(path: Path) -> HostContext:
@@ -101,6 +101,22 @@ def _drop_frames(lines: traceback.TracebackException | None, folder: str) -> Non
     lines.stack = kept
     _drop_frames(lines.__cause__, folder)
     _drop_frames(lines.__context__, folder)
+
+
+def project_files(path: Path, error: BaseException | None = None) -> list[str]:
+    """The config file and the modules of the project that are loaded: not Python's own, not what
+    is installed. With the error that a load ended in, also the file that has a syntax error."""
+    installed = (sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(__file__).parent.parent))
+    files = {str(path)}
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if not isinstance(file, str) or not file.endswith(".py"):
+            continue
+        if "site-packages" not in file and not file.startswith(installed):
+            files.add(str(Path(file).absolute()))
+    if isinstance(error, SyntaxError) and error.filename:
+        files.add(str(Path(error.filename).absolute()))
+    return sorted(files)
 
 
 def _checked(path: Path, functions: Any) -> dict[str, Callable[..., Any]]:

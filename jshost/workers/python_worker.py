@@ -105,9 +105,16 @@ class Worker:
     """The calls of one process: from frame to function to frame."""
 
     def __init__(
-        self, channel: Channel, host: context.HostContext, streams: list[MarkedStream]
+        self,
+        channel: Channel,
+        host: context.HostContext,
+        streams: list[MarkedStream],
+        path: Path,
+        reports_files: bool,
     ) -> None:
         self._channel = channel
+        self._path = path
+        self._known_modules = len(sys.modules) if reports_files else None
         self._host = host
         self._streams = streams
         self._decoder = frames.Decoder()
@@ -214,6 +221,8 @@ class Worker:
     def _call_plain(self, task: Task) -> None:
         context.enter(task.call)
         try:
+            if task.call.signal.aborted:  # its CANCEL came with it
+                raise CallError("cancelled", "the call was cancelled before it began")
             result = invoke(task.call, task.function, task.body)
             if hasattr(result, "__await__"):
                 self._on_loop(self._start_async, task, result)
@@ -257,10 +266,18 @@ class Worker:
         for stream in self._streams:
             stream.end_call(task.call)
         del self._tasks[task.call_id]
+        self._report_files()
         try:
             self._channel.send(kind, task.call_id, payload)
         except OSError:
             self._end()
+
+    def _report_files(self) -> None:
+        """With --reload: tell the host of the files that this call has been the first to import."""
+        if self._known_modules is not None and self._known_modules != len(sys.modules):
+            self._known_modules = len(sys.modules)
+            files = python_config.project_files(self._path)
+            self._channel.send_json(frames.READY, 0, {"files": files})
 
     # The event loop
 
@@ -302,24 +319,29 @@ def main() -> None:
     path, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
     channel, streams = _prepare_process(settings)
     sys.argv = [str(path)]
+    if settings.get("reload"):
+        # A .pyc is told from its source by whole seconds: two saves in one would run the first.
+        sys.dont_write_bytecode = True
     try:
         host = python_config.load_config(path)
         options = python_config.read_options(host, settings["options"])
     except BaseException as error:  # noqa: BLE001  whatever the config raises is what it needs to know
         failure = python_config.describe_failure(error, path)
-        channel.send_json(frames.ERROR, 0, {"code": "config", **failure})
+        files = python_config.project_files(path, error)
+        channel.send_json(frames.ERROR, 0, {"code": "config", "files": files, **failure})
         sys.exit(1)
     ready = {
         "language": "python",
         "version": sys.version.partition(" ")[0],
         "functions": list(host.functions),
         "options": options,
+        "files": python_config.project_files(path),
     }
     channel.send_json(frames.READY, 0, ready)
     threads = options.get("threads", settings.get("threads", DEFAULT_THREADS))
     if not isinstance(threads, int) or threads < 1:
         threads = DEFAULT_THREADS  # the host refuses the value, and says why
-    Worker(channel, host, streams).serve(threads)
+    Worker(channel, host, streams, path, bool(settings.get("reload"))).serve(threads)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,8 @@ class _Worker:
     replacement: int | None = None
     doomed: bool = False
     """Its end was begun, or its channel is closed: it gets no calls."""
+    superseded: bool = False
+    """It was still starting when its code changed: its end says nothing of the code."""
     end_by: float | None = None
     """Set once it was asked to end: when it is killed instead."""
 
@@ -66,6 +68,8 @@ class Scheduler:
         self.queue: dict[int, _Call] = {}
         self.draining = False
         self.halted = False
+        self.broken = False
+        """With `Policy.reload`: the code does not load; `reload` ends it."""
         self.next_wake = math.inf
         self._spawned = 0
         self._failed_starts = 0
@@ -78,10 +82,12 @@ class Scheduler:
         """Take a call. Returns the worker to send it to, or None: it waits in the queue.
 
         Raises:
-            Refused: the queue is full, or the pool is draining or halted.
+            Refused: the queue is full, the pool is draining or halted, or its code does not load.
         """
         if self.draining or self.halted:
             raise Refused("draining")
+        if self.broken:
+            raise Refused("load_failed")
         worker = self._least_loaded()
         record = _Call(deadline)
         if worker is None:
@@ -139,6 +145,21 @@ class Scheduler:
                 actions += self._retire_if_done(other, now)
         return actions + self._spawn_missing(now) + self._send_queued()
 
+    def reload(self, now: float) -> list[Action]:
+        """The code has changed: new workers for new calls, and the old ones finish theirs."""
+        if self.draining or self.halted:
+            return []
+        self.broken = False
+        self._respawns.clear()
+        actions: list[Action] = []
+        for worker in list(self.workers.values()):
+            if worker.state is State.READY and not worker.doomed:
+                actions += self._replace(worker, now)
+            elif worker.state is State.STARTING and not worker.doomed:
+                worker.doomed = worker.superseded = True
+                actions.append(Kill(worker.number, "had begun to load what has changed since"))
+        return actions + self._spawn_missing(now)
+
     def pong(self, number: int) -> list[Action]:
         """The worker answered a PING: its event loop is alive, and it can take calls."""
         if number in self.workers:
@@ -159,8 +180,11 @@ class Scheduler:
             record = self.calls.pop(call)
             if record.drop_by is None:  # else its caller was answered long ago
                 actions.append(Fail(call, "worker_died", number))
-        if self.halted or state is State.RETIRING or not self._wants_workers:
+        if state is State.RETIRING or worker.superseded or not self._wants_workers:
             return actions
+        if state is State.STARTING and self.policy.reload:
+            self.broken = True
+            return actions + self._fail_queued("load_failed", number)
         if state is State.READY and not self.policy.respawn:
             return actions + self._halt("no_respawn", number)
         return actions + self._respawn(worker, now)
@@ -307,16 +331,22 @@ class Scheduler:
 
     def _halt(self, reason: str, number: int) -> list[Action]:
         self.halted = True
-        fails: list[Action] = [Fail(call, "worker_died", number) for call in self.queue]
+        return [*self._fail_queued("worker_died", number), Halt(reason, number)]
+
+    def _fail_queued(self, code: str, number: int) -> list[Action]:
+        fails: list[Action] = [Fail(call, code, number) for call in self.queue]
         for call in self.queue:
             del self.calls[call]
         self.queue.clear()
-        return [*fails, Halt(reason, number)]
+        return fails
 
     def _spawn_missing(self, now: float) -> list[Action]:
         if self.draining or self.halted:
             return []
-        there = sum(w.state is not State.RETIRING for w in self.workers.values())
+        there = sum(
+            worker.state is not State.RETIRING and not worker.superseded
+            for worker in self.workers.values()
+        )
         missing = self.policy.workers - there - len(self._respawns)
         return [self._spawn(now) for _ in range(missing)]
 

@@ -1,0 +1,55 @@
+// @ts-check
+/**
+ * Which files of the project are loaded, so that the host can watch them. Runs in: Node workers.
+ */
+
+import {createRequire, register} from 'node:module';
+import {sep} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {MessageChannel} from 'node:worker_threads';
+
+const INSTALLED = `${sep}node_modules${sep}`;
+const required = createRequire(import.meta.url).cache;
+const OURS = fileURLToPath(new URL('.', import.meta.url));
+
+export class LoadedFiles {
+  /** @type {Set<string>} */
+  #files;
+  #reported = 0;
+  /** Told of all files when there are more. @type {(files: string[]) => void} */
+  onMore = () => {};
+
+  /** @param {string} config the config file's path */
+  constructor(config) {
+    this.#files = new Set([config]);
+  }
+
+  /** Hear of ES modules too: Node keeps no list of them that one could read. */
+  watchImports() {
+    const {port1, port2} = new MessageChannel();
+    port1.on('message', (url) => {
+      if (url.startsWith('file:')) this.#add(fileURLToPath(url));
+      this.report();
+    });
+    port1.unref();
+    register('./loaded_hooks.mjs', import.meta.url, {data: {port: port2}, transferList: [port2]});
+  }
+
+  /** @returns {string[]} */
+  all() {
+    for (const file of Object.keys(required)) this.#add(file);
+    this.#reported = this.#files.size;
+    return [...this.#files];
+  }
+
+  /** Tell of all files if there are more than were told of. */
+  report() {
+    for (const file of Object.keys(required)) this.#add(file);
+    if (this.#files.size > this.#reported) this.onMore(this.all());
+  }
+
+  /** @param {string} file */
+  #add(file) {
+    if (!file.includes(INSTALLED) && !file.startsWith(OURS)) this.#files.add(file);
+  }
+}

@@ -1,0 +1,322 @@
+"""The manager as its clients see it: found, or started, and asked for hosts. Runs in: callers.
+
+The manager is a detached process, one per user, for development. It starts a host when the first
+program wants it, counts the programs that use it, and stops it, and at last itself, when none has
+for a while.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jshost import __version__
+from jshost.exceptions import (
+    ConfigError,
+    ConnectionError,
+    JSHostError,
+    ProcessError,
+    UnexpectedResponse,
+)
+from jshost.records import runtime_folder
+from jshost.transport import DeadlinePassed, PlainTransport
+from jshost.verbosity import PROCESS_START, PROCESS_STOP, report
+
+__all__ = ["JSHostManager", "log_folder", "logfile_of", "manager"]
+
+STATE_FILE_NAME = "manager.json"
+ANSWER_TIMEOUT_S = 5.0
+SPAWN_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 65.0
+POLL_S = 0.01
+
+
+class State(NamedTuple):
+    """What the manager's state file says."""
+
+    port: int
+    token: str
+    pid: int
+    started_at: float
+    version: str
+
+
+class _Leaving(JSHostError):
+    """The manager that was asked is on its way out."""
+
+
+class JSHostManager:
+    """The user's manager. Every method finds the one that runs; `start` and what needs a host
+    start one where there is none.
+
+    Example:
+        >>> from jshost.host import manager
+        >>> manager.is_running()
+        True
+        >>> manager.stop()
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: tuple[State, PlainTransport] | None = None
+
+    def __repr__(self) -> str:
+        return f"<JSHostManager {'running' if self.is_running() else 'not running'}>"
+
+    def is_running(self) -> bool:
+        """Whether a manager answers."""
+        return self._find() is not None
+
+    def get_status(self) -> dict[str, Any]:
+        """``{type: "Manager", version, pid, uptime, hosts: [...]}``. Raises: ConnectionError."""
+        return self._ask("GET", "/status", None, ANSWER_TIMEOUT_S)
+
+    def start(self) -> None:
+        """Make sure that a manager runs.
+
+        Raises:
+            ConfigError: another version's runs, or the runtime directory cannot be used.
+            ProcessError: it does not start.
+        """
+        with self._lock:
+            state = self._find()
+            if state is None:
+                state = self._spawn()
+                report(PROCESS_START, "started the manager (pid %d)", state.pid)
+            if state.version != __version__:
+                raise ConfigError(
+                    f"The manager that runs (pid {state.pid}) is jshost {state.version}, this "
+                    f"program uses {__version__}. Stop it with: jshost stop --all"
+                )
+
+    def stop(self) -> None:
+        """Stop all managed hosts and the manager; nothing to do where none runs."""
+        state = self._find()
+        if state is not None:
+            self._ask("POST", "/manager/stop", {}, START_TIMEOUT_S)
+            end = time.monotonic() + ANSWER_TIMEOUT_S
+            while (runtime_folder() / STATE_FILE_NAME).exists() and time.monotonic() < end:
+                time.sleep(POLL_S)
+            report(PROCESS_STOP, "stopped the manager (pid %d)", state.pid)
+
+    def connect_host(self, config_file: Path, launch: dict[str, Any]) -> dict[str, Any]:
+        """Start the config's host where none runs, and hold it for this process.
+
+        Returns:
+            ``{config, url, pid, logfile, restarted}``
+
+        Raises:
+            ConfigError: the config does not load; the text is the host's own, with the stack.
+            ProcessError: the host, or the manager, does not start.
+        """
+        return self._want("/host/connect", config_file, {**launch, **this_process()})
+
+    def restart_host(self, config_file: Path, launch: dict[str, Any]) -> dict[str, Any]:
+        """Replace the host's process, on the same port. Returns and raises as `connect_host`."""
+        return self._want("/host/restart", config_file, launch)
+
+    def stop_host(self, config_file: Path) -> None:
+        """Stop the host, whoever holds it. Raises: ConnectionError: no manager runs."""
+        self._ask("POST", "/host/stop", {"config": str(config_file)}, START_TIMEOUT_S)
+
+    def disconnect_host(self, config_file: Path | str) -> None:
+        """Give up this process's hold. Raises: ConnectionError: no manager runs."""
+        body = {"config": str(config_file), **this_process()}
+        self._ask("POST", "/host/disconnect", body, ANSWER_TIMEOUT_S)
+
+    def forget(self) -> None:
+        """Find the manager anew; in a forked child the connection is the parent's."""
+        self._known = None
+        self._lock = threading.Lock()
+
+    def _want(self, path: str, config_file: Path, body: dict[str, Any]) -> dict[str, Any]:
+        body = {"config": str(config_file), **body}
+        for _ in range(3):  # a manager that is just leaving refuses; another one takes its place
+            self.start()
+            try:
+                return self._ask("POST", path, body, START_TIMEOUT_S)
+            except ConnectionError:
+                self._known = None
+            except _Leaving:
+                self._wait_until_gone()
+        raise ProcessError("the manager ended while it was asked for a host; try again")
+
+    def _wait_until_gone(self) -> None:
+        end = time.monotonic() + ANSWER_TIMEOUT_S
+        while self._find() is not None and time.monotonic() < end:
+            time.sleep(POLL_S)
+
+    # Talking
+
+    def _ask(self, method: str, path: str, body: Any, timeout_s: float) -> dict[str, Any]:
+        state = self._find()
+        if state is None or self._known is None:
+            raise ConnectionError("No manager runs; the first call with USE_MANAGER starts one.")
+        headers = {
+            "Authorization": f"Bearer {state.token}",
+            "Content-Type": "application/json",
+        }
+        data = b"" if body is None else json.dumps(body).encode()
+        try:
+            response = self._known[1].request(method, path, headers, data, timeout_s)
+        except DeadlinePassed:
+            raise ConnectionError(
+                f"The manager (pid {state.pid}) does not answer within {timeout_s:g} s."
+            ) from None
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise UnexpectedResponse(f"The manager answers {response.text[:200]!r}")
+        if response.status_code == 200:
+            return answer
+        raise _error(answer)
+
+    def _find(self) -> State | None:
+        """The manager that runs, as its state file says; None where nobody answers there."""
+        state = _read_state(runtime_folder() / STATE_FILE_NAME)
+        if state is None:
+            self._known = None
+            return None
+        if self._known is not None and self._known[0] == state and _process_exists(state.pid):
+            return state
+        transport = PlainTransport(f"http://127.0.0.1:{state.port}")
+        headers = {"Authorization": f"Bearer {state.token}"}
+        try:
+            answer = transport.request("GET", "/status", headers, b"", ANSWER_TIMEOUT_S)
+            is_manager = answer.json()["type"] == "Manager"
+        except (JSHostError, DeadlinePassed, ValueError, KeyError, TypeError):
+            is_manager = False  # a stale file: its port is nobody's, or somebody else's
+        if not is_manager:
+            self._known = None
+            return None
+        self._known = (state, transport)
+        return state
+
+    # Starting
+
+    def _spawn(self) -> State:
+        folder = runtime_folder()
+        end = time.monotonic() + SPAWN_TIMEOUT_S
+        while time.monotonic() < end:
+            if _is_free(folder):
+                _start_process(folder)
+            state = self._find()
+            if state is not None:
+                return state
+            time.sleep(POLL_S)
+        raise ProcessError(
+            f"The manager did not start within {SPAWN_TIMEOUT_S:g} s; its log is "
+            f"{log_folder() / 'manager.log'}"
+        )
+
+
+def _start_process(folder: Path) -> None:
+    """Run the manager's starter, which returns as soon as the manager, or another one, answers."""
+    arguments = {
+        "folder": str(folder),
+        "logfile": str(log_folder() / "manager.log"),
+        "version": __version__,
+    }
+    command = [sys.executable, "-P", "-m", "jshost_manager", json.dumps(arguments)]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=SPAWN_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ProcessError(f"The manager cannot be started: {error}") from error
+    if done.returncode:
+        raise ProcessError(f"The manager did not start: {done.stderr.strip()}")
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether nobody is the manager of this folder, or about to be: see jshost_manager.state."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _read_state(path: Path) -> State | None:
+    try:
+        values = json.loads(path.read_text())
+        state = State(**values)
+    except (OSError, ValueError, TypeError):
+        return None
+    fits = isinstance(state.port, int) and isinstance(state.token, str)
+    return state if fits and isinstance(state.pid, int) else None
+
+
+def _process_exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _error(answer: dict[str, Any]) -> JSHostError:
+    message = str(answer.get("message"))
+    if answer.get("code") == "config":
+        return ConfigError(message)
+    if answer.get("code") == "leaving":
+        return _Leaving(message)
+    if answer.get("code") == "process":
+        return ProcessError(message)
+    return UnexpectedResponse(f"The manager refuses: {message}")
+
+
+def this_process() -> dict[str, Any]:
+    """This process as the manager counts it: ``{pid, started_at}``."""
+    import psutil
+
+    return {"pid": os.getpid(), "started_at": psutil.Process().create_time()}
+
+
+def log_folder() -> Path:
+    """The user's log directory for jshost, made where it is missing. Raises: ConfigError."""
+    import platformdirs
+
+    folder = Path(platformdirs.user_log_dir("jshost", appauthor=False))
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: the log directory cannot be made ({error.strerror}). Set XDG_STATE_HOME "
+            "to a folder of your own."
+        ) from error
+    return folder
+
+
+def logfile_of(config_file: Path) -> Path:
+    """Where the managed host of a config file logs to, under a name that one can recognise."""
+    import hashlib
+
+    digest = hashlib.sha1(str(config_file).encode(), usedforsecurity=False).hexdigest()[:8]
+    return log_folder() / f"{config_file.parent.name or 'root'}-{config_file.name}-{digest}.log"
+
+
+manager = JSHostManager()
+"""The user's manager."""
+
+os.register_at_fork(after_in_child=manager.forget)
