@@ -70,6 +70,8 @@ class ResponseParser:
         self.keep_alive = False
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
+        self._in_body = False
+        self._status = 0
         self._parser = httptools.HttpResponseParser(self)
 
     def feed(self, data: bytes) -> bool:
@@ -81,24 +83,49 @@ class ResponseParser:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
+            if self.complete:  # bytes that nobody asked for came right behind it
+                self.keep_alive = False
+                return True
             raise ValueError(f"not an HTTP response: {error}") from error
+        return self.complete
+
+    def end(self) -> bool:
+        """The connection was closed: True where that is how the response says it is whole."""
+        framed = self._headers.keys() & {"content-length", "transfer-encoding"}
+        self.complete = self._in_body and not framed
         return self.complete
 
     def response(self) -> Response:
         body = self._body
         content = body[0] if len(body) == 1 else b"".join(body)
-        return Response(self._parser.get_status_code(), self._headers, content)
+        return Response(self._status, self._headers, content)
 
-    # httptools calls these.
+    # httptools calls these; after the response is whole, for bytes that nobody asked for.
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.keep_alive = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        if self.complete:
+            return
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
+        known = self._headers.get(key)
+        self._headers[key] = text if known is None else f"{known}, {text}"
+
+    def on_headers_complete(self) -> None:
+        if not self.complete:
+            self._status = self._parser.get_status_code()
+            self._in_body = self._status >= 200
 
     def on_body(self, body: bytes) -> None:
-        self._body.append(body)
+        if not self.complete:
+            self._body.append(body)
 
     def on_message_complete(self) -> None:
-        if self._parser.get_status_code() < 200:  # 100 Continue, 103 Early Hints
+        if self.complete:
+            return
+        if self._status < 200:  # 100 Continue, 103 Early Hints
             self._headers = {}
             return
         self.keep_alive = self._parser.should_keep_alive()

@@ -27,6 +27,9 @@ MAX_IDLE = 64
 """Connections kept for later; a burst of more threads opens more, and closes them afterwards."""
 
 
+MAX_TAILS = 64
+
+
 class DeadlinePassed(Exception):
     """No answer within the time that the request had."""
 
@@ -89,15 +92,17 @@ class PlainTransport:
         self._address = (parts.hostname or "localhost", parts.port or 80)
         self._idle: list[_Connection] = []
         weakref.finalize(self, _close_all, self._idle)
-        self._tail: tuple[Mapping[str, str], bytes] = ({}, request_tail(self._netloc, {}))
+        self._tails: dict[tuple[tuple[str, str], ...], bytes] = {}
         _all.add(self)
 
     def _head(self, method: str, target: str, headers: Mapping[str, str]) -> bytes:
         """A request's head up to the length. What calls have in common is prepared once."""
-        known, tail = self._tail
-        if known is not headers:
+        known = tuple(headers.items())
+        tail = self._tails.get(known)
+        if tail is None:
             tail = request_tail(self._netloc, headers)
-            self._tail = (headers, tail)
+            if len(self._tails) < MAX_TAILS:
+                self._tails[known] = tail
         return request_line(method, self._prefix + target) + tail
 
     def request(
@@ -207,6 +212,8 @@ class _Connection:
             except BlockingIOError:
                 continue
             if not received:
+                if parser.end():
+                    return parser.response(), False
                 raise broken or OSError("closed by the host")
             if parser.feed(received):
                 return parser.response(), parser.keep_alive and broken is None
@@ -258,26 +265,36 @@ class HttpxTransport:
 
         with self._lock:
             if self._client is None:
-                self._client = httpx.Client()
+                limits = httpx.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE)
+                self._client = httpx.Client(limits=limits)
             client = self._client
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         try:
-            answer = client.request(
+            with client.stream(
                 method,
                 self._root_url + target,
                 content=body,
                 headers=dict(headers),
                 timeout=timeout_s,
-            )
-        except httpx.TimeoutException:
+            ) as answer:
+                content = []
+                for chunk in answer.iter_bytes():  # httpx limits each read, not their sum
+                    _left_ms(deadline)
+                    content.append(chunk)
+        except (httpx.TimeoutException, TimeoutError):
             raise DeadlinePassed from None
         except httpx.ConnectError as error:
             raise ConnectionError(f"No host answers at {self._root_url} ({error}).") from error
-        except httpx.RemoteProtocolError as error:
-            raise UnexpectedResponse(f"{self._root_url}: {error}") from error
         except httpx.HTTPError as error:
-            raise ConnectionError(f"{self._root_url}: the connection broke ({error}).") from error
+            is_protocol = isinstance(error, httpx.RemoteProtocolError)
+            if is_protocol and not any(word in str(error) for word in ("closed", "disconnected")):
+                raise UnexpectedResponse(f"{self._root_url}: {error}") from error
+            raise ConnectionError(
+                f"{self._root_url}: the connection broke ({error}) before the answer was whole; "
+                "the call may have run."
+            ) from error
         found = {name.lower(): value for name, value in answer.headers.items()}
-        return Response(answer.status_code, found, answer.content)
+        return Response(answer.status_code, found, b"".join(content))
 
     def close(self) -> None:
         if self._client is not None:

@@ -6,7 +6,7 @@
 import {spawnSync} from 'node:child_process';
 import {createRequire, isBuiltin} from 'node:module';
 import {dirname} from 'node:path';
-import {pathToFileURL} from 'node:url';
+import {fileURLToPath, pathToFileURL} from 'node:url';
 import {loadingStack} from './stacks.mjs';
 
 const REPORT_TIMEOUT_MS = 10_000;
@@ -134,7 +134,7 @@ export function describeFailure(error, path) {
  * @param {string} path
  */
 function syntaxReport(stack, path) {
-  const place = /^(?:file:\/\/)?(\/[^\n]*):(\d+)\n/;
+  const place = /^(file:\/\/)?(\/[^\n]*):(\d+)\n/;
   let text = stack;
   if (!place.test(text) && !/\n\s+at /.test(text)) {
     const code = `await import(${JSON.stringify(pathToFileURL(path).href)})`;
@@ -147,7 +147,9 @@ function syntaxReport(stack, path) {
     text = text.replace(/\n+Node\.js v[^]*$/, '');
   }
   const found = place.exec(text);
-  return found ? {file: decodeURI(found[1]), line: found[2], text} : undefined;
+  if (found === null) return undefined;
+  const [, scheme, file, line] = found;
+  return {file: scheme ? fileURLToPath(scheme + file) : file, line, text};
 }
 
 /** @param {NodeJS.ErrnoException} error */

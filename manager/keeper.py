@@ -1,0 +1,241 @@
+"""Carries out what the ledger decides. Runs in: manager."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import math
+import time
+from typing import Any
+
+import psutil
+
+from jshost.exceptions import ConfigError, JSHostError, ProcessError
+
+from .hosts import HostProcess, Launch, StartFailed
+from .ledger import Ledger
+from .ledger_actions import (
+    Action,
+    Answer,
+    Exit,
+    Holder,
+    Policy,
+    Refusal,
+    Refuse,
+    Start,
+    Stop,
+    Stopped,
+)
+
+__all__ = ["Keeper", "Leaving"]
+
+logger = logging.getLogger("jshost_manager")
+
+HOLDER_POLL_S = 0.5
+"""How often the processes of holders are looked at: a killed one is noticed within a second."""
+
+
+class Leaving(JSHostError):
+    """The manager is on its way out; its client must start another one."""
+
+
+_REFUSALS: dict[Refusal, type[JSHostError]] = {
+    Refusal.START_FAILED: ConfigError,
+    Refusal.LEAVING: Leaving,
+}
+
+
+class Keeper:
+    """The hosts of one manager, and the requests that wait for them."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+        self._ledger = Ledger(Policy(), time.monotonic())
+        self._launches: dict[str, Launch] = {}
+        self._processes: dict[str, HostProcess] = {}
+        self._ports: dict[str, int] = {}
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[bool]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._run(self._watch_holders())
+        self._plan_tick()
+
+    # Requests
+
+    async def connect(self, launch: Launch, holder: Holder | None) -> dict[str, Any]:
+        """Start the host where none runs, and count the holder (None: nobody holds it).
+
+        Returns:
+            ``{config, url, pid, logfile, restarted}``
+
+        Raises:
+            ConfigError: its config does not load; the text is the host's own.
+            ProcessError: it was stopped meanwhile, or did not start in time.
+        """
+        config = launch.config
+        if config not in self._processes:
+            self._launches[config] = launch
+        number, answer = self._wait()
+        now = time.monotonic()
+        if holder is None:
+            self._act(self._ledger.start(config, number, now))
+        else:
+            self._act(self._ledger.connect(config, holder, number, now))
+        restarted = await answer
+        return {**self._describe_process(config), "restarted": restarted}
+
+    async def restart(self, launch: Launch) -> dict[str, Any]:
+        """Replace the host's process, on the same port; raises as `connect`."""
+        if launch.config not in self._processes:
+            self._launches[launch.config] = launch
+        number, answer = self._wait()
+        self._act(self._ledger.restart(launch.config, number, time.monotonic()))
+        await answer
+        return {**self._describe_process(launch.config), "restarted": True}
+
+    async def stop(self, config: str) -> None:
+        """Stop the host whoever holds it, and wait until it is gone."""
+        number, answer = self._wait()
+        self._act(self._ledger.stop(config, number, time.monotonic()))
+        await answer
+
+    async def stop_all(self) -> None:
+        """Stop every host and then the manager."""
+        number, answer = self._wait()
+        self._act(self._ledger.stop_all(number, time.monotonic()))
+        await answer
+
+    def disconnect(self, config: str, holder: Holder) -> None:
+        self._act(self._ledger.disconnect(config, holder, time.monotonic()))
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Every host, for `/status` and `jshost ps`."""
+        hosts = []
+        for status in self._ledger.describe(time.monotonic()):
+            config = status["config"]
+            holders = [{**h, "name": _process_name(h["pid"])} for h in status["holders"]]
+            hosts.append({**status, "holders": holders, **self._describe_process(config)})
+        return hosts
+
+    def _describe_process(self, config: str) -> dict[str, Any]:
+        process = self._processes.get(config)
+        launch = self._launches.get(config)
+        listens = process is not None and bool(process.status)
+        return {
+            "config": config,
+            "url": process.url if process is not None and listens else None,
+            "pid": process.pid if process is not None else None,
+            "logfile": launch.logfile if launch is not None else None,
+        }
+
+    def _wait(self) -> tuple[int, asyncio.Future[bool]]:
+        number = next(self._numbers)
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        return number, future
+
+    # Actions
+
+    def _act(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Start(config, again):
+                    self._run(self._start(config, self._ports.get(config, 0) if again else 0))
+                case Stop(config):
+                    logger.info("stopping the host of %s", config)
+                    if config in self._processes:
+                        self._run(self._processes[config].stop())
+                case Answer(waiter, _, restarted):
+                    self._settle(waiter, restarted)
+                case Stopped(waiter):
+                    self._settle(waiter, False)
+                case Refuse(waiter, error, why):
+                    self._settle(waiter, _REFUSALS.get(why, ProcessError)(str(error)))
+                case Exit():
+                    self.over.set()
+        self._plan_tick()
+
+    def _settle(self, waiter: object, outcome: bool | JSHostError) -> None:
+        assert isinstance(waiter, int)
+        future = self._waiting.pop(waiter)
+        if future.done():  # its request was given up
+            return
+        if isinstance(outcome, bool):
+            future.set_result(outcome)
+        else:
+            future.set_exception(outcome)
+
+    async def _start(self, config: str, port: int) -> None:
+        """Start a host and stay with it to its end."""
+        launch = self._launches[config]
+        try:
+            process = await HostProcess.spawn(launch, port)
+        except StartFailed as error:
+            self._act(self._ledger.start_failed(config, str(error), time.monotonic()))
+            return
+        self._processes[config] = process
+        logger.info("started host %d of %s", process.pid, config)
+        try:
+            await process.listening()
+        except StartFailed as error:
+            del self._processes[config]
+            logger.error("the host of %s did not start: %s", config, error)
+            self._act(self._ledger.start_failed(config, str(error), time.monotonic()))
+            return
+        self._ports[config] = process.port
+        timeout_s = process.status["config"].get("disconnectTimeout")
+        self._act(self._ledger.started(config, time.monotonic(), timeout_s or math.inf))
+        code = await process.ended()
+        logger.info("host %d of %s has ended with %d", process.pid, config, code)
+        del self._processes[config]
+        self._act(self._ledger.exited(config, time.monotonic()))
+
+    # Time
+
+    async def _watch_holders(self) -> None:
+        while True:
+            await asyncio.sleep(HOLDER_POLL_S)
+            for holder in self._ledger.holders():
+                if not is_alive(holder):
+                    logger.info("client %d is gone", holder.pid)
+                    self._act(self._ledger.holder_gone(holder, time.monotonic()))
+
+    def _plan_tick(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        wake = self._ledger.next_wake
+        if wake != math.inf:
+            delay = max(wake - time.monotonic(), 0)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._act(self._ledger.tick(time.monotonic()))
+
+    def _run(self, coroutine: Any) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def is_alive(holder: Holder) -> bool:
+    """Whether this very process still runs."""
+    try:
+        process = psutil.Process(holder.pid)
+        return (
+            abs(process.create_time() - holder.started_at) < 1.0
+            and process.status() != psutil.STATUS_ZOMBIE
+        )
+    except psutil.Error:
+        return False
+
+
+def _process_name(pid: int) -> str:
+    try:
+        command = psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return ""
+    return " ".join(command)[:200]

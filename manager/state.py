@@ -1,0 +1,59 @@
+"""The manager's state file, and the lock that decides who is the manager. Runs in: manager.
+
+The file tells callers where the manager listens and the token it wants (mode 0600, in the user's
+runtime directory). The lock is on that directory itself, held for the manager's whole life, so
+that nothing has to be removed when the manager is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+__all__ = ["STATE_FILE_NAME", "ManagerState", "lock_folder"]
+
+STATE_FILE_NAME = "manager.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerState:
+    """Where a manager listens, and which process it is.
+
+    `started_at` is the process's start in seconds since the epoch, as psutil tells it.
+    """
+
+    port: int
+    token: str
+    pid: int
+    started_at: float
+    version: str
+
+    def write(self, folder: Path) -> None:
+        """Make it known; whole or not at all, and readable for this user only."""
+        temporary = folder / f"{STATE_FILE_NAME}.{self.pid}"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(asdict(self), file)
+        temporary.replace(folder / STATE_FILE_NAME)
+
+    def remove(self, folder: Path) -> None:
+        """Remove the file if it is still this manager's own."""
+        path = folder / STATE_FILE_NAME
+        with contextlib.suppress(OSError, ValueError):
+            if json.loads(path.read_text()).get("token") == self.token:
+                path.unlink()
+
+
+def lock_folder(folder: Path) -> int | None:
+    """Become this folder's one manager: a descriptor to keep, or None where there is one."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor

@@ -1,0 +1,233 @@
+"""The error tree, the table of codes, and errors on their way between processes."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import copy
+import inspect
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import jshost
+from jshost import exceptions
+from jshost.exceptions import (
+    CODES,
+    ArgumentsError,
+    ConfigError,
+    ConnectionError,
+    FunctionError,
+    FunctionNotFound,
+    FunctionTimeout,
+    HostUnavailable,
+    JSHostError,
+    ProcessError,
+    RemoteError,
+    RequestError,
+    UnexpectedResponse,
+    from_envelope,
+)
+
+CLASSES = [
+    cls
+    for _, cls in inspect.getmembers(exceptions, inspect.isclass)
+    if cls.__module__ == "jshost.exceptions"
+]
+
+# The tree
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_everything_is_a_jshost_error(cls: type[Exception]) -> None:
+    assert issubclass(cls, JSHostError)
+    assert cls.__doc__
+
+
+def test_the_tree_is_the_one_that_the_docstring_draws() -> None:
+    drawn: dict[str, str] = {}
+    above: dict[int, str] = {-1: "Exception"}
+    for line in (exceptions.__doc__ or "").splitlines():
+        match = re.match(r"    ([│├└─ ]*)([A-Z]\w+)", line)
+        if match:
+            depth = len(match[1]) // 4
+            above[depth] = match[2]
+            drawn[match[2]] = above[depth - 1]
+    assert drawn == {cls.__name__: cls.__bases__[0].__name__ for cls in CLASSES}
+
+
+@pytest.mark.parametrize(
+    ("cls", "builtin"),
+    [
+        (ConnectionError, builtins.ConnectionError),
+        (ArgumentsError, TypeError),
+        (FunctionTimeout, TimeoutError),
+    ],
+)
+def test_callers_may_catch_the_builtin(cls: type[Exception], builtin: type[Exception]) -> None:
+    assert issubclass(cls, builtin)
+
+
+# The table
+
+
+STATUSES = {
+    400: RequestError,
+    403: RequestError,
+    404: FunctionNotFound,
+    413: RequestError,
+    415: RequestError,
+    422: ArgumentsError,
+    500: FunctionError,
+    502: ProcessError,
+    503: HostUnavailable,
+    504: FunctionTimeout,
+}
+
+
+@pytest.mark.parametrize(("status", "cls"), STATUSES.items())
+def test_each_status_of_the_protocol_has_its_class(status: int, cls: type[RemoteError]) -> None:
+    found = {cls for code_status, cls in CODES.values() if code_status == status}
+    assert cls in found
+    assert found <= {cls, RequestError}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_each_code_makes_its_error(code: str) -> None:
+    error = from_envelope({"code": code, "message": "no"})
+    status, cls = CODES[code]
+    assert type(error) is cls
+    assert (error.code, error.status) == (code, status)
+
+
+@pytest.mark.parametrize("cls", [cls for cls in CLASSES if issubclass(cls, RemoteError)])
+def test_a_class_has_a_code_of_its_own_unless_told(cls: type[RemoteError]) -> None:
+    code = cls("no").code
+    assert code == cls.default_code
+    assert issubclass(CODES[code][1], cls)
+
+
+SOURCES = Path(jshost.__file__).parent
+
+
+def codes_in(path: Path) -> set[str]:
+    """The codes that a module gives to envelopes and errors, as literals."""
+    text = path.read_text()
+    if path.suffix == ".mjs":
+        return set(re.findall(r"new CallError\(\s*'(\w+)'", text))
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Dict):
+            pairs = zip(node.keys, node.values, strict=True)
+            found |= {_literal(value) for key, value in pairs if _literal(key) == "code"}
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("CallError", "Fail"):
+            at = 0 if getattr(node.func, "id", "") == "CallError" else 1
+            found |= {_literal(node.args[at])}
+    return found - {None, "config"}  # type: ignore[return-value]
+
+
+def _literal(node: ast.expr | None) -> str | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    return None
+
+
+def test_every_code_in_the_sources_is_in_the_table() -> None:
+    """A misspelt one would become a 500 in silence."""
+    paths = [*SOURCES.rglob("*.py"), *SOURCES.rglob("*.mjs")]
+    found = {code: path.name for path in paths for code in codes_in(path)}
+    assert len(found) >= 10
+    assert {code: name for code, name in found.items() if code not in CODES} == {}
+
+
+# Envelopes
+
+
+def test_an_envelope_carries_everything_there_and_back() -> None:
+    error = FunctionError(
+        "No number",
+        name="double",
+        stack="TypeError: No number\n    at double (host.config.js:3:9)",
+        error_name="TypeError",
+        request_id="7f-1",
+    )
+    found = from_envelope(error.envelope())
+    assert type(found) is FunctionError
+    assert vars(found) == vars(error)
+    assert str(found) == str(error)
+
+
+def test_an_envelope_may_say_next_to_nothing() -> None:
+    error = from_envelope({}, name="f")
+    assert type(error) is FunctionError
+    assert (error.name, error.message, error.stack, error.error_name) == ("f", "", "", "")
+
+
+def test_the_envelopes_own_name_wins() -> None:
+    assert from_envelope({"function": "g"}, name="f").name == "g"
+    assert from_envelope({"function": None}, name="f").name == "f"
+
+
+def test_a_code_of_a_later_version_is_a_function_error() -> None:
+    error = from_envelope({"code": "out_of_ink", "message": "no"})
+    assert type(error) is FunctionError
+    assert (error.code, error.status) == ("out_of_ink", 500)
+
+
+# Texts
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({}, "m"),
+        ({"name": "f"}, "f: m"),
+        ({"error_name": "TypeError"}, "TypeError: m"),
+        ({"name": "f", "error_name": "TypeError"}, "f: TypeError: m"),
+        ({"name": "f", "stack": "  at f"}, "f: m\n  at f"),
+        (
+            {"name": "f", "error_name": "TypeError", "stack": "TypeError: m\n  at f"},
+            "f: TypeError: m\n  at f",
+        ),
+        ({"error_name": "TypeError", "stack": "TypeError: m\n  at f"}, "TypeError: m\n  at f"),
+        (
+            {"name": "f", "error_name": "KeyError", "stack": "Traceback:\nKeyError: m"},
+            "f: KeyError: m\nTraceback:\nKeyError: m",
+        ),
+    ],
+)
+def test_the_text_begins_with_the_name_and_ends_with_the_stack(
+    fields: dict[str, Any], text: str
+) -> None:
+    assert str(FunctionError("m", **fields)) == text
+
+
+# Between processes
+
+
+class RenderError(FunctionError):
+    """A user's own."""
+
+
+@pytest.mark.parametrize("cls", [*CLASSES, RenderError])
+@pytest.mark.parametrize("carry", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy])
+def test_errors_travel(cls: type[Exception], carry: Any) -> None:
+    error: Any = cls("what went wrong")
+    if isinstance(error, RemoteError):
+        details = {"name": "f", "stack": "s", "error_name": "E", "request_id": "r"}
+        error = cls("what went wrong", code="unsafe_integer", **details)  # type: ignore[call-arg]
+    error.add_note("and a note")
+    found = carry(error)
+    assert type(found) is cls
+    assert str(found) == str(error)
+    assert vars(found) == vars(error)
+    assert found.args == error.args
+
+
+def test_the_errors_of_the_issue_can_be_imported_from_jshost() -> None:
+    for cls in (ConfigError, ConnectionError, FunctionError, FunctionTimeout, UnexpectedResponse):
+        assert getattr(jshost, cls.__name__) is cls
+    assert jshost.ProcessError is ProcessError

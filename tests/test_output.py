@@ -1,0 +1,229 @@
+"""What functions print: whole lines, marked with their call, whatever the pipe does to them."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from types import ModuleType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jshost.workers import context
+from jshost.workers.output import (
+    LONGEST_LINE_BYTES,
+    Line,
+    LineSplitter,
+    MarkedStream,
+    parse_line,
+)
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    ("raw", "line"),
+    [
+        (b"plain", Line("plain")),
+        (b"", Line("")),
+        (b"with a carriage return\r", Line("with a carriage return")),
+        (b"\x1ef\x1f7-1\x1eHello", Line("Hello", "f", "7-1")),
+        (b"\x1ef\x1f7-1\x1e", Line("", "f", "7-1")),
+        (b"\x1ef\x1f7-1\x1ea\x1ef\x1f7-1\x1eb", Line("ab", "f", "7-1")),
+        (b"part of C's, \x1ef\x1f7-1\x1eours", Line("part of C's, ours", "f", "7-1")),
+        ("\x1egröße\x1f\x1eüber".encode(), Line("über", "größe", "")),
+        (b"a \x1e alone", Line("a \x1e alone")),
+        (b"\xff no UTF-8", Line("\ufffd no UTF-8")),
+    ],
+)
+def test_a_line_is_parsed(raw: bytes, line: Line) -> None:
+    assert parse_line(raw) == line
+
+
+def split(chunks: list[bytes]) -> list[bytes]:
+    splitter = LineSplitter()
+    return [line for chunk in chunks for line in splitter.feed(chunk)] + splitter.end()
+
+
+@pytest.mark.parametrize(
+    ("printed", "lines"),
+    [
+        (b"", []),
+        (b"a\nb\n", [b"a", b"b"]),
+        (b"a\n\nb", [b"a", b"", b"b"]),
+        (b"no end", [b"no end"]),
+        (b"\n", [b""]),
+    ],
+)
+def test_lines_are_split(printed: bytes, lines: list[bytes]) -> None:
+    assert split([printed]) == lines
+
+
+@settings(deadline=None)
+@given(data=st.data(), lines=st.lists(st.binary(max_size=20).filter(lambda x: b"\n" not in x)))
+def test_lines_are_whole_however_the_pipe_splits_them(
+    data: st.DataObject, lines: list[bytes]
+) -> None:
+    printed = b"".join(line + b"\n" for line in lines)
+    cuts = data.draw(st.lists(st.integers(0, len(printed))).map(sorted))
+    edges = [0, *cuts, len(printed)]
+    assert split([printed[a:b] for a, b in pairwise(edges)]) == lines
+
+
+@pytest.mark.parametrize("chunk_bytes", [1000, LONGEST_LINE_BYTES, 10 * LONGEST_LINE_BYTES])
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_line_without_end_is_cut(chunk_bytes: int, end: bytes) -> None:
+    """However it arrives: a log line of megabytes helps nobody."""
+    printed = b"x" * (3 * LONGEST_LINE_BYTES + 5) + end
+    lines = split([printed[a : a + chunk_bytes] for a in range(0, len(printed), chunk_bytes)])
+    assert b"".join(lines) == printed.rstrip(b"\n")
+    assert max(map(len, lines)) <= LONGEST_LINE_BYTES
+
+
+# Writing
+
+
+class Pipe:
+    """A worker's stdout, and its reader's end."""
+
+    def __init__(self) -> None:
+        self.reading, self.writing = os.pipe()
+        os.set_blocking(self.reading, False)
+        self.stream = MarkedStream(self.writing)
+
+    def text(self) -> str:
+        """What was written since the last time."""
+        try:
+            return os.read(self.reading, 1 << 16).decode()
+        except BlockingIOError:
+            return ""
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    pipe = Pipe()
+    yield pipe
+    os.close(pipe.reading)
+    os.close(pipe.writing)
+
+
+def make_call(name: str = "f", request_id: str = "1") -> context.Call:
+    return context.Call(name, request_id, None, context.HostContext(ModuleType("config"), {}))
+
+
+def inside(call: context.Call, function: Callable[..., object], *args: object) -> None:
+    """Run the function as the call's."""
+    running = contextvars.copy_context()
+    running.run(context.enter, call)
+    running.run(function, *args)
+
+
+def test_outside_of_a_call_lines_are_plain(pipe: Pipe) -> None:
+    print("loading", 1, file=pipe.stream)
+    assert pipe.text() == "loading 1\n"
+
+
+def test_each_line_of_a_call_is_marked(pipe: Pipe) -> None:
+    inside(make_call(), lambda: print("a\nb\n\nc", file=pipe.stream))
+    lines = split([pipe.text().encode()])
+    assert [parse_line(line) for line in lines] == [Line(t, "f", "1") for t in ("a", "b", "", "c")]
+
+
+def test_a_line_is_written_once_it_is_whole(pipe: Pipe) -> None:
+    call = make_call()
+    for part in ("one ", "line", " in parts"):
+        inside(call, pipe.stream.write, part)
+        pipe.stream.flush()
+        assert pipe.text() == ""
+    inside(call, pipe.stream.write, "\nand more")
+    assert pipe.text() == "\x1ef\x1f1\x1eone line in parts\n"
+
+
+def test_what_a_call_did_not_end_is_written_at_its_end(pipe: Pipe) -> None:
+    call = make_call()
+    inside(call, pipe.stream.write, "no end")
+    inside(call, pipe.stream.end_call, call)
+    assert pipe.text() == "\x1ef\x1f1\x1eno end\n"
+    inside(call, pipe.stream.end_call, call)
+    assert pipe.text() == ""
+
+
+def test_lines_of_calls_at_the_same_time_do_not_mix(pipe: Pipe) -> None:
+    one, two = make_call("f", "1"), make_call("g", "2")
+    inside(one, pipe.stream.write, "one")
+    inside(two, pipe.stream.write, "two\n")
+    inside(one, pipe.stream.write, " more\n")
+    assert pipe.text() == "\x1eg\x1f2\x1etwo\n\x1ef\x1f1\x1eone more\n"
+
+
+def test_lines_of_threads_outside_of_calls_do_not_mix(pipe: Pipe) -> None:
+    pipe.stream.write("main ")
+    thread = threading.Thread(target=pipe.stream.write, args=["thread\n"])
+    thread.start()
+    thread.join()
+    pipe.stream.write("thread's\n")
+    assert pipe.text() == "thread\nmain thread's\n"
+
+
+def test_many_threads_write_whole_lines() -> None:
+    pipe = Pipe()
+    os.set_blocking(pipe.reading, True)
+    calls = [make_call("f", str(number)) for number in range(8)]
+
+    def work(call: context.Call) -> None:
+        for number in range(200):
+            for part in (call.request_id, " ", str(number), "\n"):
+                pipe.stream.write(part)
+
+    def work_all() -> None:
+        threads = [threading.Thread(target=inside, args=[call, work, call]) for call in calls]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        os.close(pipe.writing)
+
+    writer = threading.Thread(target=work_all)
+    writer.start()
+    with os.fdopen(pipe.reading, "rb") as reader:
+        found = [parse_line(line) for line in split([reader.read()])]
+    writer.join()
+    for call in calls:
+        texts = [line.text for line in found if line.request_id == call.request_id]
+        assert texts == [f"{call.request_id} {number}" for number in range(200)]
+    assert len(found) == 8 * 200
+
+
+def test_a_line_without_end_does_not_wait_for_ever(pipe: Pipe) -> None:
+    long = "x" * (LONGEST_LINE_BYTES - 100)
+    inside(call := make_call(), pipe.stream.write, long)
+    assert pipe.text() == ""
+    writing = threading.Thread(target=inside, args=[call, pipe.stream.write, "y" * 200])
+    writing.start()
+    os.set_blocking(pipe.reading, True)
+    found = ""
+    while not found.endswith("\n"):
+        found += pipe.text()
+    writing.join()
+    assert found == f"\x1ef\x1f1\x1e{long}{'y' * 200}\n"
+
+
+def test_what_utf_8_cannot_say_is_escaped(pipe: Pipe) -> None:
+    pipe.stream.write("\ud800 alone\n")
+    assert pipe.text() == "\\ud800 alone\n"
+
+
+def test_it_is_what_programs_expect_of_stdout(pipe: Pipe) -> None:
+    stream = pipe.stream
+    assert stream.fileno() == pipe.writing
+    assert (stream.isatty(), stream.writable(), stream.encoding) == (False, True, "utf-8")
+    assert stream.write("ü\n") == 2
+    stream.writelines(["a\n", "b\n"])
+    stream.buffer.write(b"raw\n")
+    assert pipe.text() == "ü\na\nb\nraw\n"
+    with pytest.raises(TypeError):
+        stream.write(b"bytes\n")  # type: ignore[arg-type]

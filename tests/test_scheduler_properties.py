@@ -1,0 +1,372 @@
+"""The scheduler under random events, beside a model that only remembers what it was told.
+
+The model knows nothing of the scheduler's rules: it keeps the calls and the workers as somebody
+would who carries the actions out, and each action, and what must always hold, is checked on it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from jshost.workers.decisions import (
+    Action,
+    Cancel,
+    Drain,
+    Fail,
+    Halt,
+    Kill,
+    Ping,
+    Policy,
+    Refused,
+    Send,
+    Spawn,
+    State,
+)
+from jshost.workers.scheduler import Scheduler
+
+QUEUED = 0
+
+
+@dataclass
+class Process:
+    """A worker as its owner sees it."""
+
+    calls: set[int] = field(default_factory=set)
+    is_ready: bool = False
+    pinged: bool = False
+    drained: bool = False
+    killed: bool = False
+    lost: bool = False
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.processes: dict[int, Process] = {}
+        self.places: dict[int, int] = {}
+        """Where each call is: QUEUED, or on a worker; until it is answered or dropped."""
+        self.deadlines: dict[int, float] = {}
+        self.answers: Counter[int] = Counter()
+        self.left: set[int] = set()
+        """Calls whose callers hung up."""
+        self.outdated: set[int] = set()
+        """The workers that were there when the code changed last."""
+        self.halts = 0
+        self.last_call = 0
+
+    @initialize(
+        workers=st.integers(1, 3),
+        concurrency=st.integers(1, 3),
+        max_queue=st.integers(0, 3),
+        respawn=st.sampled_from([True, True, True, False]),
+        max_start_failures=st.integers(1, 4),
+        reload=st.booleans(),
+    )
+    def begin(self, **numbers: int) -> None:
+        self.scheduler = Scheduler(Policy(**numbers))  # type: ignore[arg-type]
+        self.carry_out(self.scheduler.start(self.now))
+
+    # What the owner does with actions
+
+    def carry_out(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Spawn(number):
+                    assert number not in self.processes
+                    assert self.halts == 0
+                    assert self.scheduler.queue or not self.scheduler.draining
+                    self.processes[number] = Process()
+                case Send(number, call):
+                    assert self.places[call] == QUEUED
+                    self.put(number, call)
+                case Cancel(number, call):
+                    assert self.places[call] == number
+                    assert not self.is_awaited(call), "only what nobody waits for is cancelled"
+                case Ping(number):
+                    self.processes[number].pinged = True
+                case Fail(call, code, number):
+                    self.fail(call, code, number)
+                case Drain(number):
+                    assert not self.processes[number].calls
+                    assert not self.processes[number].drained
+                    self.processes[number].drained = True
+                case Kill(number):
+                    assert not self.processes[number].killed
+                    self.processes[number].killed = True
+                case Halt():
+                    self.halts += 1
+
+    def put(self, number: int, call: int) -> None:
+        process = self.processes[number]
+        assert process.is_ready
+        assert not process.pinged, "it may hang"
+        assert not process.drained
+        assert not process.killed
+        assert not process.lost
+        assert self.scheduler.workers[number].state is State.READY
+        process.calls.add(call)
+        self.places[call] = number
+
+    def fail(self, call: int, code: str, number: int | None) -> None:
+        assert self.is_awaited(call)
+        if code == "timeout":
+            assert self.deadlines[call] <= self.now
+            if self.places[call] == QUEUED:
+                del self.places[call]
+        else:
+            assert code == "worker_died" or self.scheduler.broken
+            place = self.places.pop(call)
+            assert place in (QUEUED, number)
+        self.answers[call] += 1
+
+    def is_awaited(self, call: int) -> bool:
+        return not self.answers[call] and call not in self.left
+
+    # What happens to it
+
+    @rule(wait_s=st.sampled_from([0.0, 0.3, 1.0, 5.0, math.inf]))
+    def submit(self, wait_s: float) -> None:
+        self.last_call = call = self.last_call + 1
+        queued = sum(place == QUEUED for place in self.places.values())
+        try:
+            number = self.scheduler.submit(call, self.now + wait_s, self.now)
+        except Refused as refused:
+            if refused.code == "queue_full":
+                assert queued == self.scheduler.policy.max_queue
+            elif refused.code == "load_failed":
+                assert self.scheduler.broken
+            else:
+                assert self.scheduler.draining or self.halts
+            return
+        assert not self.scheduler.draining
+        self.deadlines[call] = self.now + wait_s
+        self.places[call] = QUEUED
+        if number is not None:
+            fewest = min(len(self.processes[other].calls) for other in self.takers())
+            assert len(self.processes[number].calls) == fewest
+            self.put(number, call)
+
+    @staticmethod
+    def can_take(process: Process) -> bool:
+        held = process.pinged or process.drained or process.killed or process.lost
+        return process.is_ready and not held
+
+    def takers(self) -> list[int]:
+        """The workers that may be given calls, however many they have."""
+        workers = self.scheduler.workers
+        there = self.processes.items()
+        return [n for n, p in there if self.can_take(p) and workers[n].state is State.READY]
+
+    @precondition(lambda self: any(self.places.values()))
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        """A worker answers a call, in time or not."""
+        call = data.draw(st.sampled_from([call for call, at in self.places.items() if at]))
+        self.finished(call)
+
+    def finished(self, call: int) -> None:
+        process = self.processes[self.places.pop(call)]
+        process.calls.remove(call)
+        if self.is_awaited(call):
+            self.answers[call] += 1
+        else:
+            process.pinged = False  # it heard the Cancel, and acted on it
+        self.carry_out(self.scheduler.finished(call, self.now))
+
+    @precondition(lambda self: self.places)
+    @rule(data=st.data())
+    def hang_up(self, data: st.DataObject) -> None:
+        """A caller leaves, also one that was answered in the same moment."""
+        call = data.draw(st.sampled_from(sorted(self.places)))
+        self.left.add(call)
+        actions = self.scheduler.cancel(call, self.now)
+        if self.places[call] == QUEUED:
+            assert actions == []
+            del self.places[call]
+        self.carry_out(actions)
+
+    @precondition(lambda self: any(not p.is_ready for p in self.processes.values()))
+    @rule(data=st.data())
+    def become_ready(self, data: st.DataObject) -> None:
+        """Also of a worker that is being killed: its READY was on its way."""
+        starting = [n for n, process in self.processes.items() if not process.is_ready]
+        self.ready(data.draw(st.sampled_from(starting)))
+
+    def ready(self, number: int) -> None:
+        self.processes[number].is_ready = True
+        self.carry_out(self.scheduler.worker_ready(number, self.now))
+
+    @precondition(lambda self: self.processes)
+    @rule(data=st.data())
+    def lose(self, data: st.DataObject) -> None:
+        """A worker closes its channel, and its process will end."""
+        number = data.draw(st.sampled_from(sorted(self.processes)))
+        self.processes[number].lost = True
+        self.scheduler.worker_lost(number)
+
+    @precondition(lambda self: self.processes)
+    @rule(data=st.data())
+    def die(self, data: st.DataObject) -> None:
+        self.gone(data.draw(st.sampled_from(sorted(self.processes))))
+
+    def gone(self, number: int) -> None:
+        abandoned = {call for call in self.processes[number].calls if not self.is_awaited(call)}
+        for call in abandoned:
+            del self.places[call]
+        was_broken = self.scheduler.broken
+        self.carry_out(self.scheduler.worker_gone(number, self.now))
+        del self.processes[number]
+        if self.scheduler.broken and not was_broken:
+            assert number not in self.outdated, "its end says nothing of the code as it is now"
+        assert number not in self.places.values(), "its calls are answered"
+
+    @precondition(lambda self: any(process.pinged for process in self.processes.values()))
+    @rule(data=st.data())
+    def pong(self, data: st.DataObject) -> None:
+        pinged = [n for n, process in self.processes.items() if process.pinged]
+        self.ponged(data.draw(st.sampled_from(pinged)))
+
+    def ponged(self, number: int) -> None:
+        self.processes[number].pinged = False
+        self.carry_out(self.scheduler.pong(number))
+
+    @rule(seconds=st.sampled_from([0.05, 0.5, 2.0, 40.0]))
+    def time_passes(self, seconds: float) -> None:
+        """The owner ticks when it was told to, or late."""
+        self.now += seconds
+        if self.scheduler.next_wake <= self.now:
+            self.tick()
+
+    @precondition(lambda self: self.scheduler.next_wake < math.inf)
+    @rule()
+    def wake(self) -> None:
+        self.now = max(self.now, self.scheduler.next_wake)
+        self.tick()
+
+    def tick(self) -> None:
+        self.carry_out(self.scheduler.tick(self.now))
+        late = [c for c, at in self.deadlines.items() if at <= self.now and self.is_awaited(c)]
+        assert late == []
+        assert self.scheduler.next_wake > self.now
+
+    @rule(workers=st.integers(1, 4), concurrency=st.integers(1, 4))
+    def grow(self, workers: int, concurrency: int) -> None:
+        old = self.scheduler.policy
+        policy = Policy(
+            workers=max(workers, old.workers),
+            concurrency=max(concurrency, old.concurrency),
+            max_queue=old.max_queue,
+            respawn=old.respawn,
+            reload=old.reload,
+        )
+        self.carry_out(self.scheduler.set_policy(policy, self.now))
+
+    @precondition(lambda self: self.scheduler.policy.reload)
+    @rule()
+    def reload(self) -> None:
+        """The code has changed, and perhaps it is mended."""
+        self.outdated = set(self.processes)
+        self.carry_out(self.scheduler.reload(self.now))
+        if not (self.scheduler.draining or self.halts):
+            assert self.outdated.isdisjoint(self.takers())
+
+    @precondition(lambda self: self.last_call > 5)
+    @rule()
+    def drain(self) -> None:
+        self.scheduler.drain()
+
+    # What always holds
+
+    @invariant()
+    def each_call_is_in_one_place(self) -> None:
+        scheduler = self.scheduler
+        assert set(scheduler.calls) == set(self.places)
+        assert set(scheduler.queue) == {call for call, at in self.places.items() if at == QUEUED}
+        assert sorted(scheduler.workers) == sorted(self.processes)
+        for number, process in self.processes.items():
+            assert scheduler.workers[number].calls == process.calls
+
+    @invariant()
+    def nobody_is_answered_twice(self) -> None:
+        assert all(count == 1 for count in self.answers.values() if count)
+
+    @invariant()
+    def bounds_are_kept(self) -> None:
+        policy = self.scheduler.policy
+        assert len(self.scheduler.queue) <= policy.max_queue
+        assert all(len(p.calls) <= policy.concurrency for p in self.processes.values())
+        workers = self.scheduler.workers
+        there = [n for n, process in self.processes.items() if not (process.killed or process.lost)]
+        assert sum(workers[n].state is not State.RETIRING for n in there) <= policy.workers
+        assert self.halts <= 1
+
+    @invariant()
+    def nothing_waits_while_there_is_room(self) -> None:
+        if self.scheduler.queue:
+            limit = self.scheduler.policy.concurrency
+            assert all(len(self.processes[n].calls) >= limit for n in self.takers())
+
+    @invariant()
+    def it_wakes_in_time(self) -> None:
+        awaited = (self.deadlines[call] for call in self.places if self.is_awaited(call))
+        assert self.scheduler.next_wake <= min(awaited, default=math.inf)
+
+    def teardown(self) -> None:
+        """Once time has passed and workers behave, every caller that waited was answered."""
+        if not hasattr(self, "scheduler"):
+            return
+        self.behave()
+        while self.scheduler.next_wake < math.inf:
+            self.wake()
+            self.behave()
+        assert self.places == {}
+        assert all(self.answers[c] == 1 for c in self.deadlines if c not in self.left)
+        if self.scheduler.policy.reload:
+            self.reload()
+            self.behave()
+        if not (self.halts or self.scheduler.draining):
+            assert not self.scheduler.broken
+            assert len(self.processes) == self.scheduler.policy.workers
+            assert all(self.can_take(process) for process in self.processes.values())
+
+    def behave(self) -> None:
+        """Every worker does what is wanted of it, until nothing is."""
+        for _ in range(200):
+            wanting = [n for n, process in self.processes.items() if self.is_wanted(process)]
+            if not wanting:
+                return
+            self.oblige(wanting[0])
+        raise AssertionError("there is no end of it")
+
+    def is_wanted(self, process: Process) -> bool:
+        return bool(process.calls) or not self.can_take(process)
+
+    def oblige(self, number: int) -> None:
+        process = self.processes[number]
+        if process.killed or process.drained or process.lost:
+            self.gone(number)
+        elif not process.is_ready:
+            self.ready(number)
+        elif process.pinged:
+            self.ponged(number)
+        else:
+            self.finished(min(process.calls))
+
+
+TestSchedulerMachine = SchedulerMachine.TestCase
+TestSchedulerMachine.settings = settings(
+    max_examples=250, stateful_step_count=40, deadline=None, print_blob=True
+)

@@ -1,0 +1,80 @@
+"""Deadlines of requests: they hold whatever a server does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from tiny_server import Connection, TinyServer
+from transports import TIMEOUT_S, Connect, post, to
+
+from jshost.transport import DeadlinePassed, Transport
+
+__all__ = ["to"]  # a fixture
+
+
+def spent_until_deadline(transport: Transport, timeout_s: float, body: bytes = b"{}") -> float:
+    began = time.monotonic()
+    with pytest.raises(DeadlinePassed):
+        post(transport, body, timeout_s)
+    return time.monotonic() - began
+
+
+def never_answer(connection: Connection) -> None:
+    connection.read_request()
+    connection.wait_for_end()
+
+
+def never_read(connection: Connection) -> None:
+    """The client fills both buffers and has to wait."""
+    connection.server.closing.wait(TIMEOUT_S)
+
+
+def drip(connection: Connection) -> None:
+    """Something comes all the time, and it is never enough."""
+    connection.read_request()
+    connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 150\r\n\r\n")
+    for _ in range(150):
+        connection.send(b".")
+        connection.server.closing.wait(0.02)
+
+
+@pytest.mark.parametrize("script", [never_answer, never_read, drip])
+def test_a_deadline_holds_whatever_the_server_does(
+    to: Connect, script: Callable[[Connection], None]
+) -> None:
+    with TinyServer(script) as server:
+        spent_s = spent_until_deadline(to(server.url), 0.3, bytes(32 << 20))
+    assert 0.29 < spent_s < 2.0
+
+
+def test_a_deadline_costs_the_connection(to: Connect) -> None:
+    """Its late answer must not be taken for the next one's."""
+    late = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        if connection.number == 1:
+            late.wait(TIMEOUT_S)
+            connection.answer(200, b"late")
+        else:
+            connection.answer(200, b"second")
+
+    with TinyServer(script) as server:
+        transport = to(server.url)
+        spent_until_deadline(transport, 0.1)
+        late.set()
+        assert post(transport) == b"second"
+    assert [request.connection for request in server.requests] == [1, 2]
+
+
+def test_without_a_deadline_the_answer_may_take_its_time(to: Connect) -> None:
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        connection.server.closing.wait(0.1)
+        connection.answer(200, b"at last")
+
+    with TinyServer(script) as server:
+        assert post(to(server.url), timeout_s=None) == b"at last"
