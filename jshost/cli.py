@@ -80,6 +80,8 @@ def _option_flags(command: Callable[..., None]) -> Callable[..., None]:
         if field.name.endswith("_timeout"):
             kind = float  # type: ignore[assignment]
         default = "none" if field.default is None else field.default
+        if field.name == "request_data_limit":
+            default = "10mb"
         command = click.option(
             *short.get(field.name, []),
             flag,
@@ -123,7 +125,7 @@ def _server_arguments(action: str, config: Path, **extra: Any) -> list[str]:
 @click.option(
     "-j", "--json", "as_json", is_flag=True, help="Say where it listens as one JSON line."
 )
-@click.option("-v", "--verbose", is_flag=True, help="Log every call.")
+@click.option("-v", "--verbose", is_flag=True, help="Log every call, and debug messages.")
 @click.option("--reload", is_flag=True, help="Run edited code at the next call; for development.")
 def serve(
     config: Path | None,
@@ -249,7 +251,7 @@ def _parse_arguments(arguments: Sequence[str], data: str | None) -> dict[str, An
     if data is not None:
         try:
             text = sys.stdin.read() if data == "-" else Path(data).read_text()
-            values = json.loads(text)
+            values = json.loads(text) if text.strip() else {}
         except OSError as error:
             raise click.BadParameter(f"{data}: {error.strerror}", param_hint="--data") from error
         except ValueError as error:
@@ -279,25 +281,37 @@ def status(url: str | None, as_json: bool) -> None:
     from jshost.records import all_hosts
 
     urls = [url] if url else [record.url for record in all_hosts()]
-    hosts = [JSHost(root_url=each).request_status() for each in urls]
+    hosts: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for each in urls:
+        try:
+            found = JSHost(root_url=each).request_status()
+        except JSHostError as error:
+            problems.append(str(error))
+            continue
+        hosts.append(found)
+        if not as_json:
+            _show_status(each, found)
     if as_json:
         click.echo(json.dumps(hosts, indent=2))
-    for each, found in zip(urls, hosts, strict=True):
-        if as_json:
-            break
-        config = found["config"]
-        state = "ready" if found["ready"] else "not ready"
-        click.echo(f"{each}  pid {found['pid']}  {state}  up {found['uptime']:.0f} s")
-        click.echo(f"  config     {config['configFile']}")
-        click.echo(f"  functions  {', '.join(config['functions']) or '(none)'}")
-        for worker in found["workers"]:
-            click.echo(
-                f"  worker {worker['number']}   pid {worker['pid']}  {worker['state']}  "
-                f"{worker['calls']} calls  {Path(worker['configFile']).name}"
-            )
+    if problems:
+        _fail("\n".join(problems))
     if not hosts:
         click.echo("No host runs. Start one with: jshost serve CONFIG", err=True)
         sys.exit(1)
+
+
+def _show_status(url: str, status: dict[str, Any]) -> None:
+    config = status["config"]
+    state = "ready" if status["ready"] else "not ready"
+    click.echo(f"{url}  pid {status['pid']}  {state}  up {status['uptime']:.0f} s")
+    click.echo(f"  config     {config['configFile']}")
+    click.echo(f"  functions  {', '.join(config['functions']) or '(none)'}")
+    for worker in status["workers"]:
+        click.echo(
+            f"  worker {worker['number']}   pid {worker['pid']}  {worker['state']}  "
+            f"{worker['calls']} calls  {Path(worker['configFile']).name}"
+        )
 
 
 FIRST_PYTHON = '''\

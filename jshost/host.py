@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import shlex
 import sys
 import threading
 import weakref
@@ -86,7 +87,7 @@ class JSHost:
         if not found:
             raise ConnectionError(
                 f"No running host serves {self.config_file}. Start one with: jshost serve "
-                f"{self.config_file} (or set ROOT_URL to where one listens)."
+                f"{shlex.quote(str(self.config_file))} (or set ROOT_URL to where one listens)."
             )
         return found[0].url
 

@@ -98,6 +98,9 @@ class HostOptions:
         None, _seconds, "Longest time for a call, whatever its caller asks for, in seconds."
     )
     request_data_limit: int = _option(10 * 1024**2, _size, 'Largest body of a call: "10mb".')
+    start_timeout: float | None = _option(
+        60.0, _seconds, "Time that a worker has to load its config file, in seconds."
+    )
     shutdown_timeout: float | None = _option(
         10.0, _seconds, "Time that calls have to finish after SIGTERM, in seconds."
     )

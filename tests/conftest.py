@@ -148,6 +148,7 @@ def start_host(config: Path, log: Path, *flags: str, **options: Any) -> RunningH
     except BaseException:
         process.kill()
         process.wait(STOP_TIMEOUT_S)
+        process.stdout.close()
         raise
 
 

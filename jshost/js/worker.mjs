@@ -196,4 +196,7 @@ process.on('exit', () => {
 });
 process.on('uncaughtException', onUncaught);
 process.on('unhandledRejection', onUncaught);
-load(path).then(serve, refuse);
+load(path).then(serve, refuse).catch((error) => {
+  console.error(error); // a mistake of ours: without an end, the host would wait for nothing
+  process.exit(1);
+});

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class Service:
         Raises:
             ConfigError: no such config file, no Node, or a worker that cannot be run.
         """
-        self._begin(self.config_file, HostOptions())
+        self._begin(self.config_file, self.options)
 
     async def start(self) -> None:
         """Load all config files and what they include.
@@ -151,7 +152,8 @@ class Service:
             "reload": self.reloader is not None,
         }
         launch = Launch.for_config(config_file, settings, path_to_node=self._path_to_node)
-        pool = Pool(launch, Policy(), self._on_halt, lambda ready: self._on_ready(pool, ready))
+        first = Policy(start_timeout_s=_seconds(inherited.start_timeout))
+        pool = Pool(launch, first, self._on_halt, lambda ready: self._on_ready(pool, ready))
         if self.reloader is not None:
             self.reloader.add(pool)
         pool.begin()
@@ -180,6 +182,7 @@ class Service:
                 workers=options.workers,
                 concurrency=options.concurrency,
                 max_queue=options.max_queue,
+                start_timeout_s=_seconds(options.start_timeout),
                 respawn=options.respawn,
                 reload=self.reloader is not None,
             )
@@ -225,6 +228,10 @@ class Service:
     def _on_halt(self, reason: str) -> None:
         if not self.halted.done():
             self.halted.set_result(reason)
+
+
+def _seconds(limit: float | None) -> float:
+    return math.inf if limit is None else limit
 
 
 INCLUDED = {*PER_CONFIG, "include", *map(camel_case, PER_CONFIG)}

@@ -46,7 +46,7 @@ class Policy:
     """How long a worker that is being replaced, and still answers, may finish its other calls."""
     end_s: float = 2.0
     """How long a worker may take to end after DRAIN before it is killed."""
-    start_timeout_s: float = 30.0
+    start_timeout_s: float = 60.0
     max_start_failures: int = 5
     backoff_s: float = 0.1
     """The first pause before a respawn after a failed start; it doubles up to `max_backoff_s`."""

@@ -306,11 +306,20 @@ class Pool:
                     self.workers[worker].drain()
                 case Kill(worker, reason):
                     logger.warning("worker %d is killed: it %s", worker, reason)
+                    if not self.workers[worker].is_ready:
+                        self.workers[worker].load_error = self._slow_start()
                     self.workers[worker].expected_end = True
                     self.workers[worker].process.kill()
                 case Halt(reason, worker):
                     self._halt(reason, worker)
         self._plan_tick()
+
+    def _slow_start(self) -> str:
+        limit = self.scheduler.policy.start_timeout_s
+        return (
+            f"{self.launch.config_file}: did not finish loading within {limit:g} s; does it wait "
+            "for something at its top level? --start-timeout gives it more time."
+        )
 
     def _spawn(self, number: int) -> None:
         process = spawn(self.launch)

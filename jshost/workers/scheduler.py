@@ -155,9 +155,11 @@ class Scheduler:
         for worker in list(self.workers.values()):
             if worker.state is State.READY and not worker.doomed:
                 actions += self._replace(worker, now)
-            elif worker.state is State.STARTING and not worker.doomed:
+            elif worker.state is State.STARTING and not worker.superseded:
+                if not worker.doomed:
+                    reason = "had begun to load what has changed since"
+                    actions.append(Kill(worker.number, reason))
                 worker.doomed = worker.superseded = True
-                actions.append(Kill(worker.number, "had begun to load what has changed since"))
         return actions + self._spawn_missing(now)
 
     def pong(self, number: int) -> list[Action]:

@@ -1,0 +1,331 @@
+"""Processes that are killed, files that lie, disks that are full: the next call works."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import wait_until
+from e2e import managing
+from e2e.managing import CONFIG, User, kill, runs
+
+from jshost import __version__
+from jshost.conf import settings
+from jshost.exceptions import ConfigError, ConnectionError, ProcessError
+from jshost.function import Function
+from jshost.host import host
+
+user, here = managing.user, managing.here
+
+COUNT = Function("count")
+PID = Function("pid")
+
+
+# Killed
+
+
+def test_a_killed_manager_lets_calls_finish_and_hosts_go(user: User) -> None:
+    program = user.program()
+    pid = program.call("pid")
+    gate = user.folder / "gate"
+    program.begin("hold", file=str(gate))
+    wait_until(lambda: _calls_of(pid, user) == 1, 5, "call in flight")
+    kill(user.state()["pid"])
+    wait_until(lambda: "the manager has died" in _log(user), 5, "line in the host's log")
+    gate.touch()
+    assert program.read() == {"result": pid}
+    second = user.program()
+    other = second.call("pid")
+    assert other != pid
+    wait_until(lambda: not runs(pid), 15, "end of the orphan")
+    assert program.call("pid") == other
+    assert len(user.running("jshost.server")) == 1
+    assert len(user.running("jshost_manager")) == 1
+
+
+def test_a_killed_manager_leaves_no_process(user: User) -> None:
+    program = user.program()
+    program.call("pid")
+    kill(user.state()["pid"])
+    program.kill()
+    wait_until(lambda: not user.processes(), 10, "end of the orphan")
+    assert "No manager runs" in user.cli("ps").stdout
+    assert user.files() in ([], ["manager.json"])
+    assert user.program().call("count") == 1
+
+
+def _calls_of(pid: int, user: User) -> int:
+    (status,) = json.loads(user.cli("status", "--json").stdout)
+    assert status["pid"] == pid
+    return int(sum(worker["calls"] for worker in status["workers"]))
+
+
+def _log(user: User) -> str:
+    return "".join(
+        path.read_text() for path in user.logs.glob("*.log") if path.name != "manager.log"
+    )
+
+
+def test_a_killed_host_is_replaced_at_the_next_call(user: User) -> None:
+    program = user.program()
+    pid = program.call("pid")
+    kill(pid)
+    other = program.call("pid")
+    assert other != pid
+    (line,) = [line for line in program.said.splitlines() if "had died" in line]
+    assert str(user.folder / "host.config.py") in line
+    assert str(other) in line
+    assert str(user.logs) in line
+    log = (user.logs / "manager.log").read_text()
+    assert re.search(rf"host {pid} of .* has ended with -9", log)
+
+
+def test_calls_of_a_killed_host_fail_and_the_next_ones_work(here: User) -> None:
+    pid = PID.call()
+    gate = here.folder / "gate"
+    with ThreadPoolExecutor(1) as threads:
+        calling = threads.submit(Function("hold").call, file=str(gate))
+        wait_until(lambda: host.get_status()["workers"][0]["calls"] == 1, 5, "call in flight")
+        kill(pid)
+        with pytest.raises(ConnectionError, match="broke"):
+            calling.result(10)
+    assert PID.call() != pid
+
+
+def test_hosts_that_are_killed_again_and_again(here: User) -> None:
+    pids = {PID.call()}
+    for _ in range(3):
+        kill(max(pids, key=lambda pid: pid in {each["pid"] for each in here.hosts()}))
+        pids.add(PID.call())
+    assert len(pids) == 4
+    assert len(here.hosts()) == 1
+
+
+CRASHING = (
+    CONFIG
+    + """
+def crash():
+    print("the last words", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), 11)
+
+functions["crash"] = crash
+"""
+)
+
+
+def test_a_worker_that_dies_says_its_last_words(here: User) -> None:
+    here.write("host.config.py", CRASHING)
+    pid = PID.call()
+    with pytest.raises(ProcessError, match="SIGSEGV") as caught:
+        Function("crash").call()
+    assert "the last words" in str(caught.value)
+    assert str(host.logfile) in str(caught.value)
+    assert PID.call() == pid
+    assert COUNT.call() == 1
+
+
+def test_without_respawn_every_call_raises_until_the_program_restarts(user: User) -> None:
+    user.write("host.config.py", f"respawn = False\n{CRASHING}")
+    program = user.program()
+    pid = program.call("pid")
+    assert program.tell("crash")["error"] == "ProcessError"
+    wait_until(lambda: not runs(pid), 5, "end of the host")
+    for _ in range(2):
+        answer = program.tell("pid")
+        assert answer.get("error") == "ProcessError"
+        assert str(user.logs) in answer["text"]
+    program.leave()
+    assert user.program().call("pid") != pid
+
+
+# What the state file says
+
+
+def _state(**changes: object) -> str:
+    state: dict[str, object] = {"port": 9, "token": "t", "pid": 999_999_999, "started_at": 1.0}
+    return json.dumps({**state, "version": __version__, **changes})
+
+
+LIES = {
+    "stale": _state(),
+    "a living process": _state(pid=os.getpid(), started_at=psutil.Process().create_time()),
+    "a port that is none": _state(port=70_000),
+    "a port below 0": _state(port=-1),
+    "null": "null",
+    "empty": "",
+    "cut": '{"port": 1',
+    "a list": "[1, 2]",
+    "wrong types": _state(port="9", token=1, pid="x", version=None),
+    "a token that no header can carry": _state(token="ü\r\nX: y"),
+    "a name too few": '{"port": 9}',
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_state_file_that_lies_is_replaced(here: User, lie: str) -> None:
+    here.runtime.mkdir(mode=0o700)
+    here.state_file.write_text(LIES[lie])
+    assert not host.manager.is_running()
+    assert COUNT.call() == 1
+    assert here.state()["pid"] == here.running("jshost_manager")[0].pid
+
+
+def test_a_state_file_that_is_no_text(here: User) -> None:
+    here.runtime.mkdir(mode=0o700)
+    here.state_file.write_bytes(b"\xff\xfe{")
+    assert COUNT.call() == 1
+
+
+def test_a_state_file_that_names_another_server(here: User) -> None:
+    """Its port is another program's now, which never answers."""
+    here.runtime.mkdir(mode=0o700)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here.state_file.write_text(_state(port=server.getsockname()[1]))
+        assert COUNT.call() == 1
+
+
+def test_a_state_file_that_is_a_folder_is_named(here: User) -> None:
+    here.state_file.mkdir(parents=True)
+    with pytest.raises(ProcessError, match=r"manager\.json"):
+        COUNT.call()
+    here.state_file.rmdir()
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root reads every file")
+def test_a_state_file_that_cannot_be_read(here: User) -> None:
+    here.runtime.mkdir(mode=0o700)
+    here.state_file.write_text(_state())
+    here.state_file.chmod(0)
+    assert COUNT.call() == 1
+
+
+def test_only_its_own_state_file_is_removed(here: User) -> None:
+    COUNT.call()
+    foreign = json.dumps({**here.state(), "token": "another's"})
+    pid = here.state()["pid"]
+    here.state_file.write_text(foreign)
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not runs(pid), 10, "end of the manager")
+    assert here.state_file.read_text() == foreign
+    here.state_file.unlink()
+
+
+def test_another_version_is_named_with_what_to_do(here: User) -> None:
+    COUNT.call()
+    state = here.state()
+    here.state_file.write_text(json.dumps({**state, "version": "9.8.7"}))
+    host.disconnect()
+    with pytest.raises(ConfigError, match=r"9\.8\.7") as caught:
+        COUNT.call()
+    assert __version__ in str(caught.value)
+    assert "jshost stop --all" in str(caught.value)
+    here.state_file.write_text(json.dumps({**state, "version": "9.8.7", "news": 1}))
+    with pytest.raises(ConfigError, match=r"9\.8\.7"):
+        COUNT.call()
+    assert here.cli("stop", "--all").returncode == 0
+    wait_until(lambda: not here.processes(), 10, "end of the other version's manager")
+    here.state_file.unlink(missing_ok=True)
+
+
+# The disk, and the folders
+
+
+def test_a_log_that_cannot_be_written_to_stops_nothing(here: User) -> None:
+    for name in (host.logfile, here.logs / "manager.log"):
+        name.symlink_to("/dev/full")
+    assert COUNT.call() == 1
+    kill(PID.call())
+    assert COUNT.call() == 1
+
+
+@pytest.fixture
+def full_disk(user: User) -> Iterator[Path]:
+    """The log directory on a disk without a free byte."""
+    user.logs.mkdir(parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(user.logs)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("only root can mount a disk")
+    with (user.logs / "ballast").open("wb", buffering=0) as file, pytest.raises(OSError):
+        while True:
+            file.write(b"x" * 1024)
+    yield user.logs
+    subprocess.run(["umount", "-l", str(user.logs)], check=True)
+
+
+def test_a_full_disk_for_the_log_stops_nothing(full_disk: Path, here: User) -> None:
+    assert COUNT.call() == 1
+    host.restart()
+    assert COUNT.call() == 1
+
+
+def test_a_log_directory_that_cannot_be_made(here: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/dev/null/state")
+    with pytest.raises(ConfigError, match="/dev/null/state") as caught:
+        COUNT.call()
+    assert "XDG_STATE_HOME" in str(caught.value)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a folder somebody else's")
+def test_a_runtime_directory_of_somebody_else(here: User) -> None:
+    here.runtime.mkdir(mode=0o700)
+    os.chown(here.runtime, 12345, 12345)
+    with pytest.raises(ConfigError, match="belongs to user 12345") as caught:
+        COUNT.call()
+    assert "XDG_RUNTIME_DIR" in str(caught.value)
+    os.chown(here.runtime, 0, 0)
+
+
+def test_a_source_root_that_is_not_there(here: User) -> None:
+    missing = here.folder / "missing"
+    settings.configure(SOURCE_ROOT=missing, CONFIG_FILE=here.folder / "host.config.py")
+    with pytest.raises((ConfigError, ProcessError), match=str(missing)):
+        COUNT.call()
+
+
+# Signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_signals_for_the_programs_group_do_not_reach_the_manager(user: User, number: int) -> None:
+    program = user.program(start_new_session=True)
+    pid = program.call("pid")
+    manager = user.state()["pid"]
+    second = user.program()
+    assert second.call("pid") == pid
+    os.killpg(program.pid, number)
+    program.process.wait(10)
+    wait_until(lambda: user.holders() == {second.pid}, 5, "end of the hold")
+    assert second.call("pid") == pid
+    assert user.state()["pid"] == manager
+    for each in (manager, pid):
+        assert os.getsid(each) not in (os.getsid(0), program.pid)
+
+
+def test_the_starting_program_need_not_wait_for_its_manager(user: User) -> None:
+    """Whoever reads the program's output to its end does not wait for the manager's."""
+    code = managing.LINES.partition("for line")[0] + "print(answer('count', {}))"
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=user.folder,
+        env=user.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert "{'result': 1}" in done.stdout
+    assert user.processes(), f"the host is still warm after {time.monotonic() - began:.1f} s"
