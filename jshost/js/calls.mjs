@@ -137,7 +137,8 @@ function start(call, fn, data, settle) {
  * @returns {value is PromiseLike<unknown>}
  */
 function isThenable(value) {
-  return value !== null && typeof value === 'object' && typeof value.then === 'function';
+  const canHave = typeof value === 'function' || (typeof value === 'object' && value !== null);
+  return canHave && typeof value.then === 'function';
 }
 
 /**

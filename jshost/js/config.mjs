@@ -29,7 +29,8 @@ export class ConfigError extends Error {
  */
 export async function loadConfig(path) {
   const loaded = path.endsWith('.mjs') ? await importFile(path) : await requireOrImport(path);
-  const config = loaded?.default ?? loaded?.['module.exports'] ?? loaded;
+  const isModule = loaded?.__esModule || loaded?.[Symbol.toStringTag] === 'Module';
+  const config = isModule && 'default' in loaded ? loaded.default : loaded;
   if (config === null || typeof config !== 'object') {
     throw new ConfigError(
       `${path}: must export an object with "functions", by module.exports or export default; ` +
@@ -44,8 +45,10 @@ async function requireOrImport(path) {
   try {
     return createRequire(path)(path);
   } catch (error) {
-    const code = /** @type {NodeJS.ErrnoException} */ (error)?.code;
-    if (code === 'ERR_REQUIRE_ESM' || code === 'ERR_REQUIRE_ASYNC_MODULE') return importFile(path);
+    const {code, message} = /** @type {NodeJS.ErrnoException} */ (error ?? {});
+    // Of this very file: nothing of it has run yet. Of another one that it requires: it has.
+    const isItself = code === 'ERR_REQUIRE_ESM' && message.startsWith(`require() of ES Module ${path} `);
+    if (isItself || code === 'ERR_REQUIRE_ASYNC_MODULE') return importFile(path);
     throw error;
   }
 }

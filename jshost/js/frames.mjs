@@ -110,6 +110,21 @@ export class Decoder {
 export function splitCall(payload) {
   const size = payload.length >= 2 ? payload.readUInt16BE(0) : 0;
   if (payload.length < 2 + size) throw new FrameError('a CALL shorter than its header');
-  const header = JSON.parse(payload.toString('utf8', 2, 2 + size));
-  return {header, body: payload.subarray(2 + size)};
+  return {header: parseHeader(payload.subarray(2, 2 + size)), body: payload.subarray(2 + size)};
+}
+
+const utf8 = new TextDecoder('utf-8', {fatal: true});
+
+/** @param {Buffer} bytes */
+function parseHeader(bytes) {
+  let header;
+  try {
+    header = JSON.parse(utf8.decode(bytes));
+  } catch (error) {
+    throw new FrameError(`a CALL's header is not JSON: ${/** @type {Error} */ (error).message}`);
+  }
+  if (header === null || typeof header !== 'object' || Array.isArray(header)) {
+    throw new FrameError("a CALL's header is not an object");
+  }
+  return header;
 }

@@ -135,7 +135,13 @@ export function encodeResult(value) {
  */
 function unserializable(value) {
   let problem = '';
-  const place = find(value, (item, above) => (problem = problemOf(item, above)) !== '');
+  let place;
+  try {
+    place = find(value, (item, above) => (problem = problemOf(item, above)) !== '');
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return undefined; // too deep to look through, though JSON.stringify managed it
+  }
   if (place === undefined) return undefined;
   const where = place ? `result ${place}` : 'result';
   return new CallError('unserializable_result', `${where}: ${problem}`, 'TypeError');
@@ -149,13 +155,11 @@ function problemOf(item, above) {
   if (typeof item === 'number' && !Number.isFinite(item)) {
     return `${item} has no JSON form; return null or a string instead`;
   }
-  if (typeof item === 'bigint') return `the BigInt ${item}n has no JSON form; return a string`;
+  if (typeof item === 'bigint' && !('toJSON' in BigInt.prototype)) return `the BigInt ${item}n has no JSON form; return a string`;
   if (typeof item === 'symbol') return 'a symbol has no JSON form';
   if (typeof item === 'function' && above.length === 0) return 'a function has no JSON form';
   if (item === null || typeof item !== 'object') return '';
-  if (above.includes(item) || above.length > 500) {
-    return 'the structure contains itself, or is too deep';
-  }
+  if (above.includes(item)) return 'the structure contains itself';
   if (item instanceof Date && Number.isNaN(item.getTime())) return 'an invalid Date has no JSON form';
   const hasJson = 'toJSON' in item && typeof item.toJSON === 'function';
   if (hasJson || Array.isArray(item)) return '';
