@@ -168,6 +168,20 @@ def test_no_more_threads_are_made_than_can_have_work(source: Source) -> None:
     assert threading.active_count() - before <= 4 + 1
 
 
+def test_threads_that_were_woken_before_are_not_counted_on_twice(source: Source) -> None:
+    """After any number of tasks, each one that blocks leaves a reader behind it, to the limit."""
+    gate = Gate()
+    done: queue.SimpleQueue[int] = queue.SimpleQueue()
+    start(32, source, lambda task: done.put(task) if task < 100 else gate.run(task))
+    for task in range(100):
+        source.put(task)
+        assert done.get(timeout=WAIT_S) == task
+    for task in range(100, 132):
+        source.put(task)
+        assert gate.wait_for_start() == task
+    gate.open(*range(100, 132))
+
+
 def test_a_task_that_waits_can_be_discarded(source: Source) -> None:
     gate = Gate()
     threads = start(1, source, gate.run)

@@ -241,6 +241,20 @@ def test_an_answer_to_a_body_that_was_not_read_is_read(to: Connect, size: int) -
     assert len(server.requests) == 5
 
 
+def test_an_answer_is_read_though_the_body_never_will_be() -> None:
+    """Nor is the connection closed. (httpx sends all of a body before it reads.)"""
+
+    def script(connection: Connection) -> None:
+        connection.read_head()
+        connection.answer(413, b"too large", {"Connection": "close"})
+        connection.server.closing.wait(TIMEOUT_S)
+
+    with TinyServer(script) as server:
+        transport = PlainTransport(server.url)
+        response = transport.request("POST", "/", {}, bytes(32 << 20), TIMEOUT_S)
+    assert (response.status_code, response.content) == (413, b"too large")
+
+
 # Which transport
 
 

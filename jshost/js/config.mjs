@@ -4,8 +4,9 @@
  */
 
 import {spawnSync} from 'node:child_process';
+import {existsSync, readFileSync} from 'node:fs';
 import {createRequire, isBuiltin} from 'node:module';
-import {dirname} from 'node:path';
+import {dirname, join} from 'node:path';
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {loadingStack} from './stacks.mjs';
 
@@ -28,7 +29,7 @@ export class ConfigError extends Error {
  * @returns {Promise<Config>}
  */
 export async function loadConfig(path) {
-  const loaded = path.endsWith('.mjs') ? await importFile(path) : await requireOrImport(path);
+  const loaded = isModuleFile(path) ? await import(pathToFileURL(path).href) : createRequire(path)(path);
   const isModule = loaded?.__esModule || loaded?.[Symbol.toStringTag] === 'Module';
   const config = isModule && 'default' in loaded ? loaded.default : loaded;
   if (config === null || typeof config !== 'object') {
@@ -40,22 +41,18 @@ export async function loadConfig(path) {
   return config;
 }
 
-/** @param {string} path */
-async function requireOrImport(path) {
-  try {
-    return createRequire(path)(path);
-  } catch (error) {
-    const {code, message} = /** @type {NodeJS.ErrnoException} */ (error ?? {});
-    // Of this very file: nothing of it has run yet. Of another one that it requires: it has.
-    const isItself = code === 'ERR_REQUIRE_ESM' && message.startsWith(`require() of ES Module ${path} `);
-    if (isItself || code === 'ERR_REQUIRE_ASYNC_MODULE') return importFile(path);
-    throw error;
+/**
+ * Whether Node takes the file for an ES module: by its ending, or the nearest package.json.
+ *
+ * @param {string} path
+ */
+function isModuleFile(path) {
+  if (!path.endsWith('.js')) return path.endsWith('.mjs');
+  for (let folder = dirname(path); ; folder = dirname(folder)) {
+    const manifest = join(folder, 'package.json');
+    if (existsSync(manifest)) return JSON.parse(readFileSync(manifest, 'utf8')).type === 'module';
+    if (folder === dirname(folder)) return false;
   }
-}
-
-/** @param {string} path */
-function importFile(path) {
-  return import(pathToFileURL(path).href);
 }
 
 /**

@@ -116,9 +116,12 @@ class Program:
         return out
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        self.process.communicate(timeout=10)
+        self.process.kill()
+        self.process.wait(10)
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
 
 class User:
@@ -190,7 +193,7 @@ class User:
         usual = {"Authorization": f"Bearer {state['token']}", "Content-Type": "application/json"}
         usual.pop(without, None)
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", state["port"], timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", state["port"], timeout=10)
         try:
             payload = None if body is None else data
             connection.request(method, path, payload, {**usual, **(headers or {})})
@@ -249,8 +252,7 @@ class User:
     def end(self) -> None:
         """Stop the manager; fails the test when anything stays."""
         for program in self._programs:
-            if program.process.poll() is None:
-                program.kill()
+            program.kill()
         managers = self.running("jshost_manager")
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             if self.state()["pid"] in {manager.pid for manager in managers}:
@@ -275,9 +277,10 @@ def runs(pid: int) -> bool:
 
 
 def kill(pid: int) -> None:
-    """SIGKILL, and wait for the end."""
+    """SIGKILL, and wait for the end of all its threads: the last one closes the sockets."""
+    threads = Path(f"/proc/{pid}/task")
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not runs(pid), 5, f"end of process {pid}")
+    wait_until(lambda: not runs(pid) and len([*threads.glob("*")]) <= 1, 5, f"end of process {pid}")
 
 
 @pytest.fixture

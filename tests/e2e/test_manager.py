@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import StartHost, wait_until
 from e2e import managing
-from e2e.managing import CONFIG, User, elapsed_until, kill, runs
+from e2e.managing import CONFIG, User, elapsed_until, runs
 
 from jshost.conf import settings
 from jshost.exceptions import ConfigError, ConnectionError
@@ -289,5 +289,3 @@ def test_the_state_file_is_private(here: User) -> None:
     state = here.state()
     assert set(state) == {"port", "token", "pid", "started_at", "version"}
     assert len(state["token"]) >= 32
-    kill(state["pid"])
-    PID.call()
