@@ -93,7 +93,7 @@ class Settings:
     def __init__(self) -> None:
         self._configured: dict[str, Any] = {}
         self._values: dict[str, Any] | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reading Django's settings may run `configure`
 
     def configure(self, **values: Any) -> None:
         """Set settings by name; what was set before and is not named stays.

@@ -37,6 +37,9 @@ class _NotGiven:
     def __repr__(self) -> str:
         return "FUNCTION_TIMEOUT"
 
+    def __reduce__(self) -> str:
+        return "NOT_GIVEN"  # a copy, or what was unpickled, is still the one object
+
 
 NOT_GIVEN: Any = _NotGiven()
 

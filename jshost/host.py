@@ -52,6 +52,7 @@ class JSHost:
         self._transport: Transport | None = None
         self._managed: dict[str, Any] | None = None
         """What the manager said of the host that this process holds."""
+        self._leaves_at_exit = False
         self._lock = threading.Lock()
         _hosts.add(self)
 
@@ -149,8 +150,9 @@ class JSHost:
 
     def _connect_managed(self) -> str:
         """Have the host started where it does not run, and hold it from now on; its URL."""
-        if self._managed is None:
+        if not self._leaves_at_exit:
             atexit.register(self.disconnect)
+            self._leaves_at_exit = True
         answer = self._managed = self.manager.connect_host(self.config_file, self._launch())
         if answer["restarted"]:
             report(

@@ -25,7 +25,7 @@ from jshost.exceptions import (
     ProcessError,
     UnexpectedResponse,
 )
-from jshost.records import runtime_folder
+from jshost.records import is_alive, runtime_folder
 from jshost.transport import DeadlinePassed, PlainTransport
 from jshost.verbosity import PROCESS_START, PROCESS_STOP, report
 
@@ -188,6 +188,10 @@ class JSHostManager:
             return None
         if self._known is not None and self._known[0] == state and _process_exists(state.pid):
             return state
+        # Before the token is sent: a stale file's port may by now be another user's.
+        if not is_alive(state.pid, state.started_at):
+            self._known = None
+            return None
         transport = PlainTransport(f"http://127.0.0.1:{state.port}")
         headers = {"Authorization": f"Bearer {state.token}"}
         try:
@@ -262,6 +266,7 @@ def _read_state(path: Path) -> State | None:
     except (OSError, ValueError, TypeError):
         return None
     fits = isinstance(state.port, int) and isinstance(state.token, str)
+    fits = fits and isinstance(state.started_at, int | float)
     return state if fits and isinstance(state.pid, int) else None
 
 

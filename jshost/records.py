@@ -82,16 +82,21 @@ class HostRecord:
 
     def is_alive(self) -> bool:
         """Whether this very process still runs."""
-        import psutil
+        return is_alive(self.pid, self.started_at)
 
-        try:
-            process = psutil.Process(self.pid)
-            return (
-                abs(process.create_time() - self.started_at) < 1.0
-                and process.status() != psutil.STATUS_ZOMBIE
-            )
-        except psutil.Error:
-            return False
+
+def is_alive(pid: int, started_at: float) -> bool:
+    """Whether the process of this id and start time still runs."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return (
+            abs(process.create_time() - started_at) < 1.0
+            and process.status() != psutil.STATUS_ZOMBIE
+        )
+    except psutil.Error:
+        return False
 
 
 def runtime_folder() -> Path:

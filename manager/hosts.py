@@ -81,7 +81,7 @@ class HostProcess:
                 start_new_session=True,
                 limit=1 << 20,
             )
-        except OSError as error:
+        except (OSError, TypeError, ValueError) as error:  # the last two: a bad environment
             raise StartFailed(f"{launch.python}: cannot be run: {error}") from error
         return cls(process, launch)
 

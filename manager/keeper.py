@@ -24,6 +24,7 @@ from .ledger_actions import (
     Refusal,
     Refuse,
     Start,
+    State,
     Stop,
     Stopped,
 )
@@ -75,7 +76,7 @@ class Keeper:
             ProcessError: it was stopped meanwhile, or did not start in time.
         """
         config = launch.config
-        if config not in self._processes:
+        if self._ledger.state(config) in (None, State.STOPPING):
             self._launches[config] = launch
         number, answer = self._wait()
         now = time.monotonic()
@@ -88,7 +89,7 @@ class Keeper:
 
     async def restart(self, launch: Launch) -> dict[str, Any]:
         """Replace the host's process, on the same port; raises as `connect`."""
-        if launch.config not in self._processes:
+        if self._ledger.state(launch.config) in (None, State.STOPPING):
             self._launches[launch.config] = launch
         number, answer = self._wait()
         self._act(self._ledger.restart(launch.config, number, time.monotonic()))
@@ -121,7 +122,7 @@ class Keeper:
 
     def _describe_process(self, config: str) -> dict[str, Any]:
         process = self._processes.get(config)
-        launch = self._launches.get(config)
+        launch = process.launch if process is not None else self._launches.get(config)
         listens = process is not None and bool(process.status)
         return {
             "config": config,
@@ -177,6 +178,8 @@ class Keeper:
             return
         self._processes[config] = process
         logger.info("started host %d of %s", process.pid, config)
+        if self._ledger.state(config) is State.STOPPING:  # said while there was no process yet
+            self._run(process.stop())
         try:
             await process.listening()
         except StartFailed as error:

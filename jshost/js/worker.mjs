@@ -157,8 +157,17 @@ function end() {
 /** @param {Awaited<ReturnType<typeof load>>} loaded */
 function serve(loaded) {
   const decoder = new Decoder();
+  /** @param {Buffer} data */
+  function decode(data) {
+    try {
+      return decoder.feed(data);
+    } catch (error) {
+      console.error(error); // no byte that follows can be trusted
+      process.exit(1);
+    }
+  }
   channel.on('data', (data) => {
-    for (const frame of decoder.feed(/** @type {Buffer} */ (data))) {
+    for (const frame of decode(/** @type {Buffer} */ (data))) {
       if (frame.kind === Kind.CALL) {
         accept(loaded, frame);
       } else if (frame.kind === Kind.CANCEL) {

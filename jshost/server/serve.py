@@ -54,10 +54,14 @@ def set_up_logging(logfile: str | None, verbose: bool, rotate: bool) -> None:
             handler = logging.StreamHandler(sys.stderr)
         elif rotate:
             handler = logging.handlers.RotatingFileHandler(
-                logfile, maxBytes=LOG_BYTES, backupCount=LOG_COUNT
+                logfile,
+                maxBytes=LOG_BYTES,
+                backupCount=LOG_COUNT,
+                encoding="utf-8",
+                errors="backslashreplace",
             )
         else:
-            handler = logging.FileHandler(logfile)
+            handler = logging.FileHandler(logfile, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigError(f"{logfile}: cannot be written: {error.strerror}") from error
     handler.setFormatter(logging.Formatter(LOG_FORMAT))

@@ -54,9 +54,13 @@ class WorkerChannel(asyncio.Protocol):
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
-        await self._watch(self.process.stdout, logging.INFO)
-        await self._watch(self.process.stderr, logging.WARNING)
-        await loop.create_unix_connection(lambda: self, sock=self.process.channel)
+        try:
+            await self._watch(self.process.stdout, logging.INFO)
+            await self._watch(self.process.stderr, logging.WARNING)
+            await loop.create_unix_connection(lambda: self, sock=self.process.channel)
+        except OSError as error:
+            logger.error("worker %d cannot be talked to: %s", self.number, error)
+            self._owner.on_gone(self)
 
     async def _watch(self, pipe: IO[bytes], level: int) -> None:
         self.open_outputs += 1

@@ -110,6 +110,11 @@ class MarkedStream(io.TextIOBase):
         if call in self._open:
             self.write("\n")
 
+    def after_fork(self) -> None:
+        """In a forked child: another thread may have held the lock, and the lines are its own."""
+        self._lock = threading.Lock()
+        self._open = {}
+
     def _write_all(self, data: bytes) -> None:
         view = memoryview(data)
         while view:

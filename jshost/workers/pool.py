@@ -131,6 +131,7 @@ class Pool:
         self.scheduler.drain()
         while not self.scheduler.idle and time.monotonic() < deadline:
             await asyncio.sleep(POLL_S)
+        self._act(self.scheduler.halt())
         for worker in list(self.workers.values()):
             worker.drain()
         end = min(deadline, time.monotonic() + END_S)
@@ -169,12 +170,16 @@ class Pool:
 
         Raises:
             HostUnavailable: the queue is full, or the pool is stopping.
+            RequestError: the body is larger than a frame can be.
         """
         self._last_call_id = call_id = (self._last_call_id + 1) & 0xFFFFFFFF or 1
         now = time.monotonic()
         deadline = math.inf if timeout_s is None else now + timeout_s
         header = frames.call_header(name, timeout_s, request_id)
         payload = frames.call_payload(header, body)
+        if len(payload) > frames.MAX_PAYLOAD_BYTES:
+            message = f"The body has {len(body)} bytes, more than a worker can be sent at once."
+            raise from_envelope({"code": "body_too_large", "message": message}, name=name)
         try:
             worker = self.scheduler.submit(call_id, deadline, now)
         except Refused as refused:
@@ -222,10 +227,12 @@ class Pool:
             worker = self.workers.get(action.worker or 0)
             if action.code == "load_failed":
                 message = self.load_error
+            elif action.code == "draining":
+                message = REFUSALS["draining"]
             elif worker is not None:
                 message = worker.obituary()
             else:
-                message = "the workers of this function are gone"
+                message = self.load_error or "the workers of this function are gone"
         error = from_envelope(
             {"code": action.code, "message": message, "requestId": pending.request_id},
             name=pending.name,
@@ -322,12 +329,20 @@ class Pool:
         )
 
     def _spawn(self, number: int) -> None:
-        process = spawn(self.launch)
+        try:
+            process = spawn(self.launch)
+        except ConfigError as error:
+            if not self._started.done():
+                raise  # `begin` tells its caller
+            self.load_error = str(error)
+            logger.error("worker %d: %s", number, error)
+            self._act(self.scheduler.worker_gone(number, time.monotonic()))
+            return
         self.workers[number] = WorkerChannel(number, process, self)
 
     def _halt(self, reason: str, number: int) -> None:
-        worker = self.workers[number]
-        last = worker.load_error or worker.obituary()
+        worker = self.workers.get(number)  # none: it could not even be spawned
+        last = self.load_error if worker is None else worker.load_error or worker.obituary()
         if reason == "no_respawn":
             text = f"a worker died, and respawn is off: {last}"
         else:

@@ -137,28 +137,29 @@ def spawn(launch: Launch) -> WorkerProcess:
     Raises:
         ConfigError: the program cannot be run.
     """
-    ours, theirs = socket.socketpair()
-    reading, writing = os.pipe()
-    try:
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
-        settings = {**launch.settings, "channel": theirs.fileno(), "lifeline": reading}
-        popen = subprocess.Popen(
-            [*launch.command, str(launch.config_file), json.dumps(settings)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=(theirs.fileno(), reading),
-            process_group=0,
-        )
-    except OSError as error:
-        ours.close()
-        os.close(writing)
-        raise ConfigError(f"{launch.command[0]}: cannot be run: {error}") from error
-    finally:
-        theirs.close()
-        _kill_on_hang_up(reading, popen.pid if "popen" in locals() else 0)
-        os.close(reading)
+    with contextlib.ExitStack() as its_ends, contextlib.ExitStack() as our_ends:
+        try:
+            ours, theirs = socket.socketpair()
+            our_ends.callback(ours.close)
+            its_ends.callback(theirs.close)
+            reading, writing = os.pipe()
+            our_ends.callback(os.close, writing)
+            its_ends.callback(os.close, reading)
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+            settings = {**launch.settings, "channel": theirs.fileno(), "lifeline": reading}
+            popen = subprocess.Popen(
+                [*launch.command, str(launch.config_file), json.dumps(settings)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=(theirs.fileno(), reading),
+                process_group=0,
+            )
+        except OSError as error:
+            raise ConfigError(f"{launch.command[0]}: cannot be run: {error}") from error
+        _kill_on_hang_up(reading, popen.pid)
+        our_ends.pop_all()
     assert popen.stdout is not None
     assert popen.stderr is not None
     return WorkerProcess(popen, ours, popen.stdout, popen.stderr, writing)
@@ -166,7 +167,7 @@ def spawn(launch: Launch) -> WorkerProcess:
 
 def _kill_on_hang_up(lifeline: int, pid: int) -> None:
     """Have the kernel kill `pid` when the writing end of `lifeline` closes: fcntl(2), F_SETSIG."""
-    if pid and hasattr(fcntl, "F_SETSIG") and hasattr(fcntl, "F_SETOWN"):
+    if hasattr(fcntl, "F_SETSIG") and hasattr(fcntl, "F_SETOWN"):
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, pid)
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
         flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)

@@ -30,7 +30,6 @@ class CallError(Exception):
         self.envelope = {"code": code, "name": name, "message": message, "stack": stack}
 
 
-@functools.cache
 def is_async(function: Callable[..., Any]) -> bool:
     """Whether calling it gives a coroutine, as far as can be told without calling it."""
     while isinstance(function, functools.partial):
@@ -64,7 +63,10 @@ def invoke(call: Call, function: Callable[..., Any], body: bytes) -> Any:
 
 
 def _depth(frame: TracebackType | None) -> int:
-    return 0 if frame is None else 1 + _depth(frame.tb_next)
+    depth = 0
+    while frame is not None:
+        depth, frame = depth + 1, frame.tb_next
+    return depth
 
 
 def _decorators(function: Any) -> int:
@@ -131,9 +133,13 @@ def envelope(call: Call, error: BaseException) -> dict[str, str]:
     """The ERROR frame's JSON for whatever a call ended in."""
     if isinstance(error, CallError):
         return error.envelope
+    try:
+        stack = user_traceback(error)
+    except Exception:  # noqa: BLE001  a call must be answered, whatever its exception looks like
+        stack = f"(its traceback cannot be shown: {traceback.format_exc(limit=0).strip()})"
     return {
         "code": "cancelled" if call.signal.aborted else "function_failed",
         "name": type(error).__name__,
         "message": _message(error),
-        "stack": user_traceback(error),
+        "stack": stack,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import sys
 import traceback
@@ -92,15 +93,18 @@ def user_traceback(error: BaseException, ours: str = __file__) -> str:
     return "".join(lines.format()).rstrip("\n")
 
 
-def _drop_frames(lines: traceback.TracebackException | None, folder: str) -> None:
-    if lines is None:
-        return
-    kept = lines.stack
-    while kept and (kept[0].filename.startswith((folder, "<frozen importlib"))):
-        kept = traceback.StackSummary.from_list(list(kept)[1:])
-    lines.stack = kept
-    _drop_frames(lines.__cause__, folder)
-    _drop_frames(lines.__context__, folder)
+def _drop_frames(lines: traceback.TracebackException, folder: str) -> None:
+    chain: list[traceback.TracebackException | None] = [lines]
+    while chain:  # not by recursion: a function that recurses can have a chain of a thousand
+        each = chain.pop()
+        if each is None:
+            continue
+        kept = list(each.stack)
+        ours = itertools.takewhile(
+            lambda frame: frame.filename.startswith((folder, "<frozen importlib")), kept
+        )
+        each.stack = traceback.StackSummary.from_list(kept[len(list(ours)) :])
+        chain += [each.__cause__, each.__context__]
 
 
 def project_files(path: Path, error: BaseException | None = None) -> list[str]:

@@ -74,22 +74,22 @@ class FrameHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         call = context.running_call()
-        entry = {
-            "level": record.levelname.lower(),
-            "message": self.format(record),
-            "function": call.name if call else "",
-            "requestId": call.request_id if call else "",
-        }
         try:
+            entry = {
+                "level": record.levelname.lower(),
+                "message": self.format(record),
+                "function": call.name if call else "",
+                "requestId": call.request_id if call else "",
+            }
             self._channel.send_json(frames.LOG, 0, entry)
-        except OSError:
+        except Exception:  # noqa: BLE001  as in logging's own handlers: a log line fails no call
             self.handleError(record)
 
 
 class Task:
     """A call on its way: the frame's header as the function sees it, and the body's bytes."""
 
-    __slots__ = ("asyncio_task", "body", "call", "call_id", "function")
+    __slots__ = ("asyncio_task", "begun", "body", "call", "call_id", "function")
 
     def __init__(
         self, call_id: int, call: context.Call, function: Callable[..., Any], body: bytes
@@ -99,6 +99,7 @@ class Task:
         self.function = function
         self.body = body
         self.asyncio_task: asyncio.Task[None] | None = None
+        self.begun = False
 
 
 class Worker:
@@ -116,6 +117,9 @@ class Worker:
         self._path = path
         self._known_modules = len(sys.modules) if reports_files else None
         self._host = host
+        self._async_names = {
+            name for name, function in host.functions.items() if is_async(function)
+        }
         self._streams = streams
         self._decoder = frames.Decoder()
         self._tasks: dict[int, Task] = {}
@@ -129,7 +133,7 @@ class Worker:
         """Read and run calls until the host says DRAIN or is gone. Called in the main thread."""
         self._threads = Threads(threads, self._read, self._run_plain)
         self._threads.start()
-        if any(map(is_async, self._host.functions.values())):
+        if self._async_names:
             self._loop_wanted.set()
         self._loop_wanted.wait()
         if not self._over:
@@ -159,7 +163,7 @@ class Worker:
         for kind, call_id, payload in received:
             if kind == frames.CALL:
                 task = self._accept(call_id, payload)
-                if task is not None and is_async(task.function):
+                if task is not None and task.call.name in self._async_names:
                     self._on_loop(self._start_async, task)
                 elif task is not None:
                     plain.append(task)
@@ -238,11 +242,14 @@ class Worker:
         task.asyncio_task = self._loop.create_task(
             self._call_async(task, awaitable), context=running
         )
-        if task.call.signal.aborted:
-            task.asyncio_task.cancel()
 
     async def _call_async(self, task: Task, awaitable: Any) -> None:
+        task.begun = True
         try:
+            if task.call.signal.aborted:
+                if hasattr(awaitable, "close"):
+                    awaitable.close()
+                raise CallError("cancelled", "the call was cancelled before it began")
             result = await (
                 invoke(task.call, task.function, task.body) if awaitable is None else awaitable
             )
@@ -251,7 +258,8 @@ class Worker:
             self._fail(task, error)
 
     def _cancel_async(self, task: Task) -> None:
-        if task.asyncio_task is not None:
+        # A task that is cancelled before its first step never runs, and so would never answer.
+        if task.begun and task.asyncio_task is not None:
             task.asyncio_task.cancel()
 
     # Answering
@@ -303,16 +311,28 @@ def _prepare_process(settings: dict[str, Any]) -> tuple[Channel, list[MarkedStre
     """Keep our descriptors from child processes, and mark what is printed."""
     for descriptor in (settings["channel"], settings["lifeline"]):
         os.set_inheritable(descriptor, False)
-    # A forked child would hold the channel open after us: the host would not see our end.
-    os.register_at_fork(after_in_child=lambda: os.close(settings["channel"]))
     channel = Channel(settings["channel"])
     streams = [MarkedStream(1), MarkedStream(2)]
     sys.stdout, sys.stderr = streams
     root = logging.getLogger()
-    root.addHandler(FrameHandler(channel))
+    handler = FrameHandler(channel)
+    root.addHandler(handler)
     root.setLevel(logging.INFO)
+    os.register_at_fork(after_in_child=lambda: _after_fork(channel, streams, handler))
     logging.getLogger("host").setLevel(logging.DEBUG)  # what a function logs, the host filters
     return channel, streams
+
+
+def _after_fork(channel: Channel, streams: list[MarkedStream], handler: FrameHandler) -> None:
+    """In a forked child: it would hold the channel open after us, and another thread of ours may
+    have held any lock when it was forked."""
+    channel.socket.close()  # not os.close: a grandchild's number may be another file's by now
+    for stream in streams:
+        stream.after_fork()
+    root = logging.getLogger()
+    if handler in root.handlers:
+        root.removeHandler(handler)
+        root.addHandler(logging.StreamHandler(sys.stderr))
 
 
 def main() -> None:

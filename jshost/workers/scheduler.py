@@ -229,6 +229,11 @@ class Scheduler:
         """Take no more calls; those there are go on."""
         self.draining = True
 
+    def halt(self) -> list[Action]:
+        """Start no more workers; calls that still wait for one are refused."""
+        self.halted = True
+        return self._fail_queued("draining", 0)
+
     @property
     def idle(self) -> bool:
         """Whether no call waits or runs for a caller who still listens."""
