@@ -160,6 +160,7 @@ class Settings:
             for name in DEFAULTS
             if f"JSHOST_{name}" in os.environ
         }
+        _refuse_misspelled(os.environ)
         values.update(_check_all(environment, "the environment", prefix="JSHOST_"))
         values.update(_check_all(_django_settings(), "the Django setting JS_HOST"))
         values.update(self._configured)
@@ -179,6 +180,16 @@ def _check_all(values: Mapping[str, Any], source: str, prefix: str = "") -> dict
                 f"{source}: {prefix}{name} must be {setting.wanted}, not {value!r}."
             ) from None
     return checked
+
+
+def _refuse_misspelled(environment: Mapping[str, str]) -> None:
+    """A variable that nearly names a setting is a mistake; others are not ours to judge."""
+    for variable in environment:
+        name = variable.removeprefix("JSHOST_")
+        if name == variable or name in DEFAULTS:
+            continue
+        if difflib.get_close_matches(name, DEFAULTS, 1, 0.85):
+            raise ConfigError(_unknown(name, "the environment"))
 
 
 def _unknown(name: str, source: str) -> str:

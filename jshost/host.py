@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import shlex
 import sys
@@ -48,6 +49,8 @@ class JSHost:
         self, config_file: str | Path | None = None, *, root_url: str | None = None
     ) -> None:
         self._config_file = _absolute(config_file) if config_file is not None else None
+        if root_url is not None and not root_url.startswith(("http://", "https://")):
+            raise ConfigError(f"root_url must begin with http:// or https://, not {root_url!r}.")
         self._root_url = root_url.rstrip("/") if root_url is not None else None
         self._transport: Transport | None = None
         self._managed: dict[str, Any] | None = None
@@ -153,6 +156,7 @@ class JSHost:
         if not self._leaves_at_exit:
             atexit.register(self.disconnect)
             self._leaves_at_exit = True
+        _warn_in_production()
         answer = self._managed = self.manager.connect_host(self.config_file, self._launch())
         if answer["restarted"]:
             report(
@@ -258,6 +262,17 @@ class JSHost:
         return self._root_url is None and (
             self._config_file is not None or settings.ROOT_URL is None
         )
+
+
+def _warn_in_production() -> None:
+    """The manager is for development: say so where this looks like anything else."""
+    django_conf = sys.modules.get("django.conf")
+    if django_conf is None or not django_conf.settings.configured or django_conf.settings.DEBUG:
+        return
+    logging.getLogger("jshost.host").warning(
+        "USE_MANAGER is on and Django's DEBUG is off: DO NOT USE THE MANAGER IN PRODUCTION. Run hosts "
+        "under a supervisor (jshost serve CONFIG), and set 'USE_MANAGER': DEBUG in JS_HOST."
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -77,7 +77,7 @@ class HostRecord:
         temporary.replace(self.path)
 
     def remove(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ConfigError):
             self.path.unlink()
 
     def is_alive(self) -> bool:

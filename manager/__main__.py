@@ -8,6 +8,7 @@ or another one does already (also 0), or it cannot start (1, with the reason on 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import logging.handlers
@@ -59,7 +60,8 @@ def _become_daemon(arguments: dict[str, Any], writing: int) -> None:
         code = 0
     except Exception as error:
         logging.getLogger("jshost_manager").exception("the manager failed")
-        os.write(writing, f"jshost manager: {error}\n".encode())
+        with contextlib.suppress(OSError):  # closed once it had started
+            os.write(writing, f"jshost manager: {error}\n".encode())
     finally:
         logging.shutdown()
         os._exit(code)

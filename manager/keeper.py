@@ -85,7 +85,10 @@ class Keeper:
         else:
             self._act(self._ledger.connect(config, holder, number, now))
         restarted = await answer
-        return {**self._describe_process(config), "restarted": restarted}
+        described = self._describe_process(config)
+        if described["url"] is None:
+            raise ProcessError(f"{config}: the host ended as soon as it had started; try again.")
+        return {**described, "restarted": restarted}
 
     async def restart(self, launch: Launch) -> dict[str, Any]:
         """Replace the host's process, on the same port; raises as `connect`."""
@@ -221,7 +224,13 @@ class Keeper:
     def _run(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.critical("the manager has failed, and ends", exc_info=task.exception())
+            self.over.set()
 
 
 def is_alive(holder: Holder) -> bool:

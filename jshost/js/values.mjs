@@ -119,7 +119,7 @@ export function encodeResult(value) {
   try {
     text = JSON.stringify(value);
   } catch (error) {
-    throw unserializable(value) ?? error;
+    throw unserializable(value) ?? (error instanceof RangeError ? tooDeep() : error);
   }
   // What JSON cannot say has become null, {} or, a typed array, {"0":…}: only then look for it.
   if (text === undefined || text.includes('null') || text.includes('{}') || text.includes('{"0":')) {
@@ -127,6 +127,10 @@ export function encodeResult(value) {
     if (problem) throw problem;
   }
   return {form: 'j', payload: text ?? 'null'};
+}
+
+function tooDeep() {
+  return new CallError('unserializable_result', 'result: the structure is too deep', 'RangeError');
 }
 
 /**

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -12,6 +13,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from jshost.server.app import App
 
 __all__ = ["make_server"]
+
+
+MAX_HEAD_BYTES = 64 * 1024
+"""What a request's headers may have before they are whole; a body has its own limit."""
+HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n"
+    b"Connection: close\r\n\r\n"
+)
 
 
 class Corked:
@@ -55,14 +64,28 @@ class Connection(HttpToolsProtocol):
     """
 
     on_lost: Callable[[], None] | None = None
+    _in_head = False
+    _head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.corked = Corked(cast(asyncio.Transport, transport))
         super().connection_made(cast(asyncio.Transport, self.corked))
 
+    def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+            self.transport.write(HEAD_TOO_LARGE)
+            self.transport.close()
+
     def on_message_begin(self) -> None:
+        self._in_head, self._head_bytes = True, 0
         super().on_message_begin()
         self.scope["jshost.connection"] = self  # type: ignore[typeddict-unknown-key]
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.on_lost is not None:
@@ -73,12 +96,7 @@ class Connection(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """A server whose process handles its signals itself."""
 
-    def install_signal_handlers(self) -> None:
-        """Not here: `serve` drains before it stops the server."""
-
     def capture_signals(self) -> Any:
-        import contextlib
-
         return contextlib.nullcontext()
 
 

@@ -11,7 +11,7 @@ from jshost.options import HostOptions
 
 __all__ = ["Headers", "check_hash", "is_allowed_host", "too_large"]
 
-LOCAL_NAMES = ("localhost", "testserver")
+LOCAL_NAMES = ("localhost",)
 
 
 class Headers:

@@ -10,6 +10,7 @@ import json
 import logging
 import logging.handlers
 import math
+import os
 import signal
 import socket
 import sys
@@ -172,7 +173,10 @@ async def _run(
     url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     service.options = dataclasses.replace(service.options, port=port)
     record = HostRecord.of_this_process(service.config_file, url, __version__, start.managed)
-    record.write()
+    try:
+        record.write()
+    except (ConfigError, OSError) as error:
+        logger.warning("this host is found by ROOT_URL only: %s", error)
     watching = asyncio.ensure_future(service.reloader.watch()) if service.reloader else None
     try:
         _announce(service, app, url, start.as_json)
@@ -249,5 +253,7 @@ def _announce(service: Service, app: App, url: str, as_json: bool) -> None:
         line = (
             f"jshost {__version__} listens on {url}, functions: {', '.join(sorted(service.routes))}"
         )
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    try:
+        os.write(1, (line + "\n").encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        logger.warning("stdout cannot be written to: %s", error)

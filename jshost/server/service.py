@@ -43,6 +43,7 @@ class Loaded:
     functions: list[str]
     language: str
     version: str
+    raw_options: Mapping[str, Any]
 
 
 class Service:
@@ -173,7 +174,13 @@ class Service:
             inherited = dataclasses.replace(self.options, include=())
             options = read_options({**own, **flags}, source, inherited)
         loaded = Loaded(
-            config_file, pool, options, ready["functions"], ready["language"], ready["version"]
+            config_file,
+            pool,
+            options,
+            ready["functions"],
+            ready["language"],
+            ready["version"],
+            raw,
         )
         self.loaded.append(loaded)
         self._add_routes(pool, loaded.functions, options.function_timeout)
@@ -208,6 +215,11 @@ class Service:
         loaded = next((item for item in self.loaded if item.pool is pool), None)
         if loaded is None or "functions" not in ready:
             return
+        if ready["options"] != loaded.raw_options:
+            logger.warning(
+                "%s: changed options take effect when the host is restarted",
+                loaded.config_file.name,
+            )
         self.loaded[self.loaded.index(loaded)] = dataclasses.replace(
             loaded, functions=ready["functions"]
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from collections import deque
 from typing import IO, Any, Protocol, cast
 
@@ -43,7 +44,10 @@ class WorkerChannel(asyncio.Protocol):
         self.load_error = ""
         self.expected_end = False
         self.is_ready = False
+        self.is_connected = False
+        self.is_gone = False
         self.open_outputs = 0
+        self._pidfd = -1
         self._owner = owner
         self._decoder = frames.Decoder()
         self._stderr_tail: deque[str] = deque(maxlen=STDERR_TAIL_LINES)
@@ -58,6 +62,7 @@ class WorkerChannel(asyncio.Protocol):
             await self._watch(self.process.stdout, logging.INFO)
             await self._watch(self.process.stderr, logging.WARNING)
             await loop.create_unix_connection(lambda: self, sock=self.process.channel)
+            self._watch_process()
         except OSError as error:
             logger.error("worker %d cannot be talked to: %s", self.number, error)
             self._owner.on_gone(self)
@@ -68,10 +73,28 @@ class WorkerChannel(asyncio.Protocol):
         transport, _ = await loop.connect_read_pipe(lambda: OutputPipe(self, level), pipe)
         self._pipes.append(transport)
 
+    def _watch_process(self) -> None:
+        """Hear of the process's end though a child of it holds the channel open (Linux)."""
+        if hasattr(os, "pidfd_open"):
+            self._pidfd = os.pidfd_open(self.process.pid)
+            loop = asyncio.get_running_loop()
+            loop.add_reader(self._pidfd, self._on_process_end)
+
+    def _on_process_end(self) -> None:
+        self._forget_process()
+        self._owner.on_gone(self)
+
+    def _forget_process(self) -> None:
+        if self._pidfd >= 0:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses
+        self.is_connected = True
         for data in self._unsent:
             self._transport.write(data)
         self._unsent.clear()
@@ -100,6 +123,7 @@ class WorkerChannel(asyncio.Protocol):
                 owner.on_load_failed(self, json.loads(payload))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.is_connected = False
         self._owner.on_gone(self)
 
     # Doing
@@ -117,6 +141,7 @@ class WorkerChannel(asyncio.Protocol):
             self.send(frames.DRAIN, 0)
 
     def close(self) -> None:
+        self._forget_process()
         if self._transport is not None:
             self._transport.close()
         for pipe in self._pipes:

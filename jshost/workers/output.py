@@ -49,17 +49,23 @@ class LineSplitter:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        *lines, rest = (self._rest + data).split(b"\n")
-        while len(rest) > LONGEST_LINE_BYTES:
-            lines.append(rest[:LONGEST_LINE_BYTES])
-            rest = rest[LONGEST_LINE_BYTES:]
-        self._rest = rest
-        return lines
+        *whole, rest = (self._rest + data).split(b"\n")
+        lines: list[bytes] = []
+        for line in whole:
+            lines += _cut(line)
+        *parts, self._rest = _cut(rest)
+        return lines + parts
 
     def end(self) -> list[bytes]:
         """What stood after the last line's end."""
         rest, self._rest = self._rest, b""
         return [rest] if rest else []
+
+
+def _cut(line: bytes) -> list[bytes]:
+    """The line in parts that are not over the limit; one part where it is not."""
+    starts = range(0, len(line), LONGEST_LINE_BYTES)
+    return [line[start : start + LONGEST_LINE_BYTES] for start in starts] or [b""]
 
 
 class MarkedStream(io.TextIOBase):
@@ -101,6 +107,9 @@ class MarkedStream(io.TextIOBase):
                 marked = "".join(f"{mark}{line}\n" for line in lines.split("\n"))
                 self._write_all(marked.encode("utf-8", "backslashreplace"))
         return len(text)
+
+    def reconfigure(self, **options: object) -> None:
+        """Nothing to do: it is UTF-8 and by line, whatever is asked."""
 
     def flush(self) -> None:
         """Nothing to do: whole lines are written at once, and parts of a line wait for its end."""

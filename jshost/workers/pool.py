@@ -266,7 +266,11 @@ class Pool:
             logger.error("worker %d: %s", worker.number, text)
 
     def on_gone(self, worker: WorkerChannel) -> None:
-        """The worker's channel is closed: wait for its process, then tell the scheduler."""
+        """The worker's channel is closed, or its process has ended: wait for both, and for its last
+        words, then tell the scheduler."""
+        if worker.is_gone:
+            return
+        worker.is_gone = True
         self.scheduler.worker_lost(worker.number)
         task = self._loop.create_task(self._bury(worker))
         self._burials.add(task)
@@ -275,12 +279,12 @@ class Pool:
     async def _bury(self, worker: WorkerChannel) -> None:
         process = worker.process
         end = time.monotonic() + (END_S if worker.expected_end else LAST_OUTPUT_S)
-        while process.popen.poll() is None or worker.open_outputs:
+        while not process.has_ended() or worker.open_outputs or worker.is_connected:
             if time.monotonic() >= end:
+                if process.has_ended():
+                    break  # processes that it started, and let go of, hold its pipes
                 process.kill()
                 end = time.monotonic() + END_S
-                if process.popen.poll() is not None:
-                    break  # its child processes hold the pipes
             await asyncio.sleep(POLL_S)
         if not worker.expected_end:
             logger.log(logging.ERROR if self._started.done() else logging.DEBUG, worker.obituary())

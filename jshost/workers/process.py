@@ -108,6 +108,18 @@ class WorkerProcess:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.popen.pid, signal.SIGKILL)
 
+    def has_ended(self) -> bool:
+        """Whether it has ended; if so, what it started in its own process group ends too."""
+        if self.popen.returncode is None and hasattr(os, "waitid"):
+            flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            with contextlib.suppress(ChildProcessError):
+                if os.waitid(os.P_PID, self.pid, flags) is None:
+                    return False
+                # Not reaped yet: until then its id, and so its group's, is nobody else's.
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self.pid, signal.SIGKILL)
+        return self.popen.poll() is not None
+
     def describe_end(self) -> str:
         """How the process ended, in words: "exit code 3", "signal SIGKILL"."""
         code = self.popen.poll()

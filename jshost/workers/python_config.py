@@ -66,8 +66,8 @@ def describe_failure(error: BaseException, path: Path) -> dict[str, Any]:
     """A failed load as its author needs it: file, line and offending line, without our frames."""
     if isinstance(error, ConfigError):
         return {"name": "ConfigError", "message": str(error), "stack": ""}
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        missing = error.name.partition(".")[0]
+    missing = (getattr(error, "name", None) or "").partition(".")[0]
+    if isinstance(error, ModuleNotFoundError) and missing and missing not in sys.modules:
         message = (
             f'{path}: the Python package "{missing}" is not installed in the environment of '
             f"{sys.executable}. Install it there with pip, or mend the import."

@@ -137,11 +137,11 @@ class Scheduler:
         return self._spawn_missing(now) + self._send_queued()
 
     def worker_ready(self, number: int, now: float) -> list[Action]:
-        worker = self._move(number, "ready", now)
+        self._move(number, "ready", now)
         self._failed_starts = 0
         actions: list[Action] = []
         for other in list(self.workers.values()):
-            if other.replacement == worker.number:
+            if other.state is State.RETIRING:
                 actions += self._retire_if_done(other, now)
         return actions + self._spawn_missing(now) + self._send_queued()
 
@@ -184,7 +184,7 @@ class Scheduler:
                 actions.append(Fail(call, "worker_died", number))
         if state is State.RETIRING or worker.superseded or not self._wants_workers:
             return actions
-        if state is State.STARTING and self.policy.reload:
+        if state is State.STARTING and self.policy.reload and not self.ready:
             self.broken = True
             return actions + self._fail_queued("load_failed", number)
         if state is State.READY and not self.policy.respawn:
