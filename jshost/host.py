@@ -270,8 +270,8 @@ def _warn_in_production() -> None:
     if django_conf is None or not django_conf.settings.configured or django_conf.settings.DEBUG:
         return
     logging.getLogger("jshost.host").warning(
-        "USE_MANAGER is on and Django's DEBUG is off: DO NOT USE THE MANAGER IN PRODUCTION. Run hosts "
-        "under a supervisor (jshost serve CONFIG), and set 'USE_MANAGER': DEBUG in JS_HOST."
+        "USE_MANAGER is on and Django's DEBUG is off: DO NOT USE THE MANAGER IN PRODUCTION. Run "
+        "hosts under a supervisor (jshost serve CONFIG), and set 'USE_MANAGER': DEBUG in JS_HOST."
     )
 
 

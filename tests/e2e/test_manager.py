@@ -14,7 +14,7 @@ from e2e import managing
 from e2e.managing import CONFIG, User, elapsed_until, runs
 
 from jshost.conf import settings
-from jshost.exceptions import ConfigError, ConnectionError
+from jshost.exceptions import ConfigError, ConnectionError, FunctionError
 from jshost.function import Function
 from jshost.host import JSHost, host
 from jshost.host import manager as manager_of_the_module
@@ -23,6 +23,7 @@ user, here, new_user = managing.user, managing.here, managing.new_user
 
 COUNT = Function("count")
 PID = Function("pid")
+PY = "functions = {'f': lambda: %r}"
 
 
 def test_fifty_programs_at_once_share_one_host(user: User) -> None:
@@ -30,7 +31,7 @@ def test_fifty_programs_at_once_share_one_host(user: User) -> None:
     for program in programs:
         program.begin("pid")
         program.begin("count")
-    answers = [(program.read().get("result"), program.read().get("result")) for program in programs]
+    answers = [(program.read()["result"], program.read()["result"]) for program in programs]
     assert len({pid for pid, _ in answers}) == 1
     assert sorted(count for _, count in answers) == list(range(1, 51))
     assert len(user.running("jshost_manager")) == 1
@@ -289,3 +290,45 @@ def test_the_state_file_is_private(here: User) -> None:
     state = here.state()
     assert set(state) == {"port", "token", "pid", "started_at", "version"}
     assert len(state["token"]) >= 32
+
+
+# Edit and go
+
+
+def test_a_host_does_so_by_itself(here: User) -> None:
+    path = here.write("host.config.py", f"disconnect_timeout = 0.5\n{PY % '1'}")
+    assert Function("f").call() == "1"
+    pid = host.get_status()["pid"]
+    path.write_text(PY % "2")
+    assert Function("f").call() == "2"
+    path.write_text("functions = {\n")
+    with pytest.raises(FunctionError, match=r"line 1"):
+        Function("f").call()
+    path.write_text(PY % "3")
+    assert Function("f").call() == "3"
+    assert host.get_status()["pid"] == pid
+
+
+def test_a_setting_switches_reloading_off(here: User) -> None:
+    settings.configure(RELOAD=False)
+    path = here.write("host.config.py", f"disconnect_timeout = 0.5\n{PY % '1'}")
+    assert Function("f").call() == "1"
+    path.write_text(PY % "2")
+    assert Function("f").call() == "1"
+    host.restart()
+    assert Function("f").call() == "2"
+
+
+def test_a_project_that_is_its_own_virtual_environment(user: User) -> None:
+    """What lies in the environment's folder is not for that reason installed."""
+    ours = Path(sys.prefix)
+    user.write("pyvenv.cfg", (ours / "pyvenv.cfg").read_text())
+    (user.folder / "bin").mkdir()
+    (user.folder / "bin" / "python").symlink_to(Path(sys.executable).resolve())
+    (user.folder / "lib").symlink_to(ours / "lib")
+    user.write("m.py", "def f(): return 1")
+    user.write("host.config.py", "disconnect_timeout = 0.5\nimport m\nfunctions = {'f': m.f}")
+    program = user.start(str(user.folder / "bin" / "python"), "-c", managing.LINES)
+    assert program.call("f") == 1
+    user.write("m.py", "def f(): return 2")
+    assert program.call("f") == 2

@@ -169,6 +169,7 @@ describe('what JSON cannot say', () => {
     ['a RegExp', /a/, 'a RegExp has no JSON form'],
     ['a forgotten promise', Promise.resolve(1), 'a Promise has no JSON form'],
     ['an invalid Date', new Date(NaN), 'an invalid Date has no JSON form'],
+    ['a typed array', new Float64Array([1, 2]), 'a Float64Array has no JSON form; return Array.from'],
     ['an ArrayBuffer', new ArrayBuffer(1), 'a ArrayBuffer has no JSON form'],
   ];
   for (const [name, value, problem] of refused) {
@@ -178,7 +179,7 @@ describe('what JSON cannot say', () => {
       assert.ok(error.message.startsWith(`result: ${problem}`), error.message);
     });
     test(`${name} somewhere inside`, () => {
-      const result = {id: 7, options: {items: [1, 2, 3, {price: value}], more: null}};
+      const result = {id: 7, options: {items: [1, 2, 3, {price: value}], more: 1}};
       const error = failure(() => encodeResult(result));
       assert.ok(error.message.startsWith(`result options.items[3].price: ${problem}`), error.message);
     });
