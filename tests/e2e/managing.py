@@ -92,12 +92,17 @@ class Program:
         self.process.stdin.write(json.dumps([name, arguments]) + "\n")
         self.process.stdin.flush()
 
-    def read(self) -> dict[str, Any]:
-        """The next answer: ``{result}`` or ``{error, text}``."""
+    def read_line(self) -> Any:
+        """The next line that it prints, which is JSON."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()  # pytest-timeout bounds it
         assert line, f"the program ended: {self.said}"
-        answer: dict[str, Any] = json.loads(line)
+        return json.loads(line)
+
+    def read(self) -> dict[str, Any]:
+        """The next answer: ``{result}`` or ``{error, text}``."""
+        answer = self.read_line()
+        assert isinstance(answer, dict)
         return answer
 
     def tell(self, name: str, /, **arguments: Any) -> dict[str, Any]:
