@@ -128,6 +128,19 @@ def test_a_draining_pool_is_idle_when_nobody_listens_any_more() -> None:
     assert scheduler.idle
 
 
+def test_a_pool_that_is_halted_refuses_what_waits_and_starts_nothing() -> None:
+    scheduler = ready_scheduler(1, concurrency=1)
+    scheduler.submit(1, NEVER, LATER)
+    scheduler.submit(2, NEVER, LATER)
+    scheduler.drain()
+    (refusal,) = scheduler.halt()
+    assert isinstance(refusal, Fail)
+    assert (refusal.call, refusal.code) == (2, "draining")
+    assert scheduler.worker_gone(1, LATER) == [Fail(1, "worker_died", 1)]
+    assert scheduler.tick(NEVER) == []
+    assert scheduler.idle
+
+
 # Deadlines
 
 

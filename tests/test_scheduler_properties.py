@@ -66,6 +66,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.outdated: set[int] = set()
         """The workers that were there when the code changed last."""
         self.halts = 0
+        self.stopped = False
         self.last_call = 0
 
     @initialize(
@@ -87,7 +88,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             match action:
                 case Spawn(number):
                     assert number not in self.processes
-                    assert self.halts == 0
+                    assert not self.is_over
                     assert self.scheduler.queue or not self.scheduler.draining
                     self.processes[number] = Process()
                 case Send(number, call):
@@ -128,10 +129,17 @@ class SchedulerMachine(RuleBasedStateMachine):
             if self.places[call] == QUEUED:
                 del self.places[call]
         else:
-            assert code == "worker_died" or self.scheduler.broken
+            assert code == "worker_died" or {
+                "load_failed": self.scheduler.broken,
+                "draining": self.stopped,
+            }.get(code)
             place = self.places.pop(call)
             assert place in (QUEUED, number)
         self.answers[call] += 1
+
+    @property
+    def is_over(self) -> bool:
+        return self.stopped or self.halts > 0
 
     def is_awaited(self, call: int) -> bool:
         return not self.answers[call] and call not in self.left
@@ -150,7 +158,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             elif refused.code == "load_failed":
                 assert self.scheduler.broken
             else:
-                assert self.scheduler.draining or self.halts
+                assert self.scheduler.draining or self.is_over
             return
         assert not self.scheduler.draining
         self.deadlines[call] = self.now + wait_s
@@ -281,7 +289,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         """The code has changed, and perhaps it is mended."""
         old = set(self.processes)
         self.carry_out(self.scheduler.reload(self.now))
-        if not (self.scheduler.draining or self.halts):
+        if not (self.scheduler.draining or self.is_over):
             self.outdated = old
             assert old.isdisjoint(self.takers())
 
@@ -289,6 +297,14 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule()
     def drain(self) -> None:
         self.scheduler.drain()
+
+    @precondition(lambda self: self.scheduler.draining)
+    @rule()
+    def stop(self) -> None:
+        """The time for draining is over."""
+        self.stopped = True
+        self.carry_out(self.scheduler.halt())
+        assert not self.scheduler.queue
 
     # What always holds
 
@@ -342,7 +358,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         if self.scheduler.policy.reload:
             self.reload()
             self.behave()
-        if not (self.halts or self.scheduler.draining):
+        if not (self.is_over or self.scheduler.draining):
             assert not self.scheduler.broken
             assert len(self.processes) == self.scheduler.policy.workers
             assert all(self.can_take(process) for process in self.processes.values())

@@ -6,6 +6,7 @@ How connections are kept, shared and inherited is in test_transport_connections.
 from __future__ import annotations
 
 import socket
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -58,6 +59,16 @@ def test_headers_are_those_of_the_request_and_not_of_the_last(to: Connect) -> No
         headers["X-Number"] = "2"
         transport.request("GET", "/", headers, b"", TIMEOUT_S)
     assert [request.headers["x-number"] for request in server.requests] == ["1", "2"]
+
+
+def test_a_name_and_a_password_in_the_url_are_sent(to: Connect) -> None:
+    """A proxy in front of the host may ask for them; over http as over https."""
+    with TinyServer(echo) as server:
+        url = server.url.replace("http://", "http://jane:p%40ss@")
+        to(url).request("GET", "/", {}, b"", TIMEOUT_S)
+    (request,) = server.requests
+    assert request.headers["authorization"] == "Basic " + b64encode(b"jane:p@ss").decode()
+    assert request.headers["host"] == f"127.0.0.1:{server.port}"
 
 
 ANSWERS: dict[str, tuple[bytes, int, bytes]] = {
