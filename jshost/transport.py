@@ -6,6 +6,7 @@ httpx. Both are safe to use from several threads, and leave a forked child conne
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import select
@@ -15,7 +16,7 @@ import time
 import weakref
 from collections.abc import Mapping
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from jshost.exceptions import ConnectionError, UnexpectedResponse
 from jshost.http1 import Response, ResponseParser, request_line, request_tail
@@ -92,6 +93,7 @@ class PlainTransport:
         self._address = (parts.hostname or "localhost", parts.port or 80)
         self._idle: list[_Connection] = []
         weakref.finalize(self, _close_all, self._idle)
+        self._authorization = _basic_authorization(parts.username, parts.password)
         self._tails: dict[tuple[tuple[str, str], ...], bytes] = {}
         _all.add(self)
 
@@ -100,7 +102,7 @@ class PlainTransport:
         known = tuple(headers.items())
         tail = self._tails.get(known)
         if tail is None:
-            tail = request_tail(self._netloc, headers)
+            tail = request_tail(self._netloc, {**self._authorization, **headers})
             if len(self._tails) < MAX_TAILS:
                 self._tails[known] = tail
         return request_line(method, self._prefix + target) + tail
@@ -166,6 +168,14 @@ class PlainTransport:
             ) from error
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return _Connection(sock)
+
+
+def _basic_authorization(name: str | None, password: str | None) -> dict[str, str]:
+    """The header for a name and a password in the URL (RFC 7617)."""
+    if name is None:
+        return {}
+    pair = f"{unquote(name)}:{unquote(password or '')}".encode()
+    return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
 
 def _close_all(connections: list[_Connection]) -> None:

@@ -1,14 +1,8 @@
-"""The scheduler under random events, beside a model that only remembers what it was told.
-
-The model knows nothing of the scheduler's rules: it keeps the calls and the workers as somebody
-would who carries the actions out, and each action, and what must always hold, is checked on it.
-"""
+"""The scheduler under random events, held to what its owner knows and to what always holds."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from dataclasses import dataclass, field
 
 import hypothesis.strategies as st
 import pytest
@@ -20,54 +14,18 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from scheduler_owner import QUEUED, Owner, Process
 
-from jshost.workers.decisions import (
-    Action,
-    Cancel,
-    Drain,
-    Fail,
-    Halt,
-    Kill,
-    Ping,
-    Policy,
-    Refused,
-    Send,
-    Spawn,
-    State,
-)
+from jshost.workers.decisions import Policy, Refused, State
 from jshost.workers.scheduler import Scheduler
 
-QUEUED = 0
 
+class SchedulerMachine(Owner, RuleBasedStateMachine):
+    """All that can happen, in any order."""
 
-@dataclass
-class Process:
-    """A worker as its owner sees it."""
-
-    calls: set[int] = field(default_factory=set)
-    is_ready: bool = False
-    pinged: bool = False
-    drained: bool = False
-    killed: bool = False
-    lost: bool = False
-
-
-class SchedulerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
-        super().__init__()
-        self.now = 1000.0
-        self.processes: dict[int, Process] = {}
-        self.places: dict[int, int] = {}
-        """Where each call is: QUEUED, or on a worker; until it is answered or dropped."""
-        self.deadlines: dict[int, float] = {}
-        self.answers: Counter[int] = Counter()
-        self.left: set[int] = set()
-        """Calls whose callers hung up."""
-        self.outdated: set[int] = set()
-        """The workers that were there when the code changed last."""
-        self.halts = 0
-        self.stopped = False
-        self.last_call = 0
+        Owner.__init__(self)
+        RuleBasedStateMachine.__init__(self)
 
     @initialize(
         workers=st.integers(1, 3),
@@ -80,69 +38,6 @@ class SchedulerMachine(RuleBasedStateMachine):
     def begin(self, **numbers: int) -> None:
         self.scheduler = Scheduler(Policy(**numbers))  # type: ignore[arg-type]
         self.carry_out(self.scheduler.start(self.now))
-
-    # What the owner does with actions
-
-    def carry_out(self, actions: list[Action]) -> None:
-        for action in actions:
-            match action:
-                case Spawn(number):
-                    assert number not in self.processes
-                    assert not self.is_over
-                    assert self.scheduler.queue or not self.scheduler.draining
-                    self.processes[number] = Process()
-                case Send(number, call):
-                    assert self.places[call] == QUEUED
-                    self.put(number, call)
-                case Cancel(number, call):
-                    assert self.places[call] == number
-                    assert not self.is_awaited(call), "only what nobody waits for is cancelled"
-                case Ping(number):
-                    self.processes[number].pinged = True
-                case Fail(call, code, number):
-                    self.fail(call, code, number)
-                case Drain(number):
-                    assert not self.processes[number].calls
-                    assert not self.processes[number].drained
-                    self.processes[number].drained = True
-                case Kill(number):
-                    assert not self.processes[number].killed
-                    self.processes[number].killed = True
-                case Halt():
-                    self.halts += 1
-
-    def put(self, number: int, call: int) -> None:
-        process = self.processes[number]
-        assert process.is_ready
-        assert not process.pinged, "it may hang"
-        assert not process.drained
-        assert not process.killed
-        assert not process.lost
-        assert self.scheduler.workers[number].state is State.READY
-        process.calls.add(call)
-        self.places[call] = number
-
-    def fail(self, call: int, code: str, number: int | None) -> None:
-        assert self.is_awaited(call)
-        if code == "timeout":
-            assert self.deadlines[call] <= self.now
-            if self.places[call] == QUEUED:
-                del self.places[call]
-        else:
-            assert code == "worker_died" or {
-                "load_failed": self.scheduler.broken,
-                "draining": self.stopped,
-            }.get(code)
-            place = self.places.pop(call)
-            assert place in (QUEUED, number)
-        self.answers[call] += 1
-
-    @property
-    def is_over(self) -> bool:
-        return self.stopped or self.halts > 0
-
-    def is_awaited(self, call: int) -> bool:
-        return not self.answers[call] and call not in self.left
 
     # What happens to it
 
@@ -167,17 +62,6 @@ class SchedulerMachine(RuleBasedStateMachine):
             fewest = min(len(self.processes[other].calls) for other in self.takers())
             assert len(self.processes[number].calls) == fewest
             self.put(number, call)
-
-    @staticmethod
-    def can_take(process: Process) -> bool:
-        held = process.pinged or process.drained or process.killed or process.lost
-        return process.is_ready and not held
-
-    def takers(self) -> list[int]:
-        """The workers that may be given calls, however many they have."""
-        workers = self.scheduler.workers
-        there = self.processes.items()
-        return [n for n, p in there if self.can_take(p) and workers[n].state is State.READY]
 
     @precondition(lambda self: any(self.places.values()))
     @rule(data=st.data())
