@@ -51,7 +51,8 @@ def ps(as_json: bool) -> None:
         if host["idle_s_left"] is not None:
             state += f", stops in {host['idle_s_left']:.0f} s"
         click.echo(f"{host['config']}  ({state})")
-        click.echo(f"  pid {host['pid']}  {host['url'] or 'not listening yet'}")
+        up = f"  up {host['uptime']:.0f} s" if host["uptime"] is not None else ""
+        click.echo(f"  pid {host['pid']}  {host['url'] or 'not listening yet'}{up}")
         click.echo(f"  log {host['logfile']}")
         for holder in host["holders"]:
             click.echo(f"  held by {holder['pid']}  {holder['name']}")
@@ -71,8 +72,11 @@ def stop(config: Path | None, everything: bool) -> None:
         click.echo("Stopped the manager and its hosts.")
     else:
         path = _target(config)
-        manager.stop_host(path)
-        click.echo(f"Stopped the host of {path}.")
+        runs = any(host["config"] == str(path) for host in manager.get_status()["hosts"])
+        if runs:
+            manager.stop_host(path)
+        done = "Stopped the host" if runs else "No managed host runs"
+        click.echo(f"{done} of {path}.")
 
 
 @click.command(short_help="Replace the managed host of CONFIG by a fresh one.")

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,7 @@ class HostProcess:
         self.launch = launch
         self.status: dict[str, Any] = {}
         self._process = process
+        self._began = time.monotonic()
         self._stderr = b""
         self._tasks = [asyncio.create_task(self._keep_stderr())]
 
@@ -84,6 +86,10 @@ class HostProcess:
         except (OSError, TypeError, ValueError) as error:  # the last two: a bad environment
             raise StartFailed(f"{launch.python}: cannot be run: {error}") from error
         return cls(process, launch)
+
+    @property
+    def uptime_s(self) -> float:
+        return time.monotonic() - self._began
 
     @property
     def pid(self) -> int:

@@ -131,6 +131,7 @@ class Keeper:
             "config": config,
             "url": process.url if process is not None and listens else None,
             "pid": process.pid if process is not None else None,
+            "uptime": round(process.uptime_s, 3) if process is not None else None,
             "logfile": launch.logfile if launch is not None else None,
         }
 

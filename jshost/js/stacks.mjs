@@ -21,5 +21,5 @@ export function userStack(stack) {
  */
 export function loadingStack(stack) {
   const lines = userStack(stack).split('\n');
-  return lines.filter((line) => !/^\s+at .*node:internal\//.test(line)).join('\n');
+  return lines.filter((line) => !/^\s+at .*\bnode:/.test(line)).join('\n');
 }

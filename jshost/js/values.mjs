@@ -119,7 +119,7 @@ export function encodeResult(value) {
   try {
     text = JSON.stringify(value);
   } catch (error) {
-    throw unserializable(value) ?? (error instanceof RangeError ? tooDeep() : error);
+    throw unserializable(value) ?? (isStackOverflow(error) ? tooDeep() : error);
   }
   // What JSON cannot say has become null, {} or, a typed array, {"0":…}: only then look for it.
   if (text === undefined || text.includes('null') || text.includes('{}') || text.includes('{"0":')) {
@@ -127,6 +127,11 @@ export function encodeResult(value) {
     if (problem) throw problem;
   }
   return {form: 'j', payload: text ?? 'null'};
+}
+
+/** @param {unknown} error */
+function isStackOverflow(error) {
+  return error instanceof RangeError && error.message === 'Maximum call stack size exceeded';
 }
 
 function tooDeep() {
@@ -143,7 +148,7 @@ function unserializable(value) {
   try {
     place = find(value, (item, above) => (problem = problemOf(item, above)) !== '');
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
+    if (!isStackOverflow(error)) throw error;
     return undefined; // too deep to look through, though JSON.stringify managed it
   }
   if (place === undefined) return undefined;

@@ -117,6 +117,8 @@ class App:
             )
         if self._service.reloader is not None:
             await self._service.reloader.fresh()
+            if self._service.problem:
+                raise from_envelope({"code": "load_failed", "message": self._service.problem})
         route = self._service.routes.get(name)
         if route is None:
             message = f'Not found. Unknown function "{name}"'

@@ -56,6 +56,12 @@ class Reloader:
             stamps[file] = stamp if is_old else NEVER_READ
             self._folders_changed.set()
 
+    def learn_folders(self, pool: Pool) -> None:
+        """The code does not load: a file that is missing may appear where the others lie."""
+        stamps = self._stamps[pool]
+        for folder in {str(Path(file).parent) for file in stamps}:
+            stamps.setdefault(folder, _stamp(folder))
+
     async def fresh(self) -> None:
         """Return once new calls run the files as they are now, or fail as those do."""
         for _ in range(TRIES):
@@ -97,7 +103,8 @@ class Reloader:
         """Remember what the files are like before the new workers read them."""
         logger.info("%s: the code has changed; loading it anew", pool.launch.config_file.name)
         self._spawned_at[pool] = time.time()
-        self._stamps[pool] = {file: _stamp(file) for file in self._stamps[pool]}
+        known = self._stamps[pool]
+        self._stamps[pool] = {file: _stamp(file) for file in known if not Path(file).is_dir()}
         pool.reload()
 
 

@@ -69,6 +69,8 @@ class Service:
         self.loaded: list[Loaded] = []
         self.halted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.reloader = reloader
+        self.problem = ""
+        """Why, after an edit, it cannot be said which function a name means."""
         self._overrides = overrides
         self._path_to_node = path_to_node
         self._pools: list[Pool] = []
@@ -212,6 +214,8 @@ class Service:
         if self.reloader is None:
             return
         self.reloader.learn(pool, ready.get("files", ()))
+        if pool.load_error:
+            self.reloader.learn_folders(pool)
         loaded = next((item for item in self.loaded if item.pool is pool), None)
         if loaded is None or "functions" not in ready:
             return
@@ -223,10 +227,12 @@ class Service:
         self.loaded[self.loaded.index(loaded)] = dataclasses.replace(
             loaded, functions=ready["functions"]
         )
-        self.routes = {name: route for name, route in self.routes.items() if route.pool is not pool}
+        self.routes, self.problem = {}, ""
         try:
-            self._add_routes(pool, ready["functions"], loaded.options.function_timeout)
+            for item in self.loaded:
+                self._add_routes(item.pool, item.functions, item.options.function_timeout)
         except ConfigError as error:
+            self.problem = str(error)
             logger.error("%s", error)
 
     def _resolve(self, config_file: Path, name: str) -> Path:

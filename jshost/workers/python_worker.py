@@ -154,6 +154,9 @@ class Worker:
             return None
         try:
             return self._act(self._decoder.feed(data))
+        except OSError:  # the host is gone, and does not hear our answer
+            self._end()
+            return None
         except frames.FrameError:
             traceback.print_exc()
             os._exit(1)

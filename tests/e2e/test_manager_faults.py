@@ -167,18 +167,21 @@ def _state(**changes: object) -> str:
     return json.dumps({**state, "version": __version__, **changes})
 
 
+ALIVE: dict[str, object] = {"pid": os.getpid(), "started_at": psutil.Process().create_time()}
 LIES = {
     "stale": _state(),
-    "a living process": _state(pid=os.getpid(), started_at=psutil.Process().create_time()),
-    "a port that is none": _state(port=70_000),
-    "a port below 0": _state(port=-1),
-    "null": "null",
-    "empty": "",
-    "cut": '{"port": 1',
-    "a list": "[1, 2]",
+    "a living process": _state(**ALIVE),
+    "a port that is none": _state(**ALIVE, port=70_000),
+    "a port below 0": _state(**ALIVE, port=-1),
+    "a token that no header can carry": _state(**ALIVE, token="ü\r\nX: y"),
+    "a process below 0": _state(pid=-1),
+    "a process that no system has": _state(pid=10**30),
     "wrong types": _state(port="9", token=1, pid="x", version=None),
-    "a token that no header can carry": _state(token="ü\r\nX: y"),
     "a name too few": '{"port": 9}',
+    "a list": "[1, 2]",
+    "null": "null",
+    "cut": '{"port": 1',
+    "empty": "",
 }
 
 
@@ -204,7 +207,7 @@ def test_a_state_file_that_names_another_server(here: User) -> None:
     """Its port is another program's now, which never answers."""
     here.runtime.mkdir(mode=0o700)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        here.state_file.write_text(_state(port=server.getsockname()[1]))
+        here.state_file.write_text(_state(**ALIVE, port=server.getsockname()[1]))
         assert COUNT.call() == 1
 
 
