@@ -265,7 +265,7 @@ def _read_state(path: Path) -> State | None:
         state = State(**values)
     except (OSError, ValueError, TypeError):
         return None
-    fits = isinstance(state.port, int) and isinstance(state.token, str)
+    fits = isinstance(state.port, int) and 0 < state.port < 65536 and isinstance(state.token, str)
     fits = fits and isinstance(state.started_at, int | float)
     return state if fits and isinstance(state.pid, int) else None
 

@@ -317,18 +317,3 @@ def test_a_setting_switches_reloading_off(here: User) -> None:
     assert Function("f").call() == "1"
     host.restart()
     assert Function("f").call() == "2"
-
-
-def test_a_project_that_is_its_own_virtual_environment(user: User) -> None:
-    """What lies in the environment's folder is not for that reason installed."""
-    ours = Path(sys.prefix)
-    user.write("pyvenv.cfg", (ours / "pyvenv.cfg").read_text())
-    (user.folder / "bin").mkdir()
-    (user.folder / "bin" / "python").symlink_to(Path(sys.executable).resolve())
-    (user.folder / "lib").symlink_to(ours / "lib")
-    user.write("m.py", "def f(): return 1")
-    user.write("host.config.py", "disconnect_timeout = 0.5\nimport m\nfunctions = {'f': m.f}")
-    program = user.start(str(user.folder / "bin" / "python"), "-c", managing.LINES)
-    assert program.call("f") == 1
-    user.write("m.py", "def f(): return 2")
-    assert program.call("f") == 2

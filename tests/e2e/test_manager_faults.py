@@ -104,13 +104,6 @@ def test_calls_of_a_killed_host_fail_and_the_next_ones_work(here: User) -> None:
     assert PID.call() != pid
 
 
-def test_a_killed_host_that_nobody_calls_leaves_nothing(user: User) -> None:
-    program = user.program()
-    kill(program.call("pid"))
-    program.leave()
-    user.wait_until_gone()
-
-
 def test_hosts_that_are_killed_again_and_again(here: User) -> None:
     pids = [PID.call()]
     for _ in range(4):
@@ -132,31 +125,6 @@ def crash():
 functions["crash"] = crash
 """
 )
-
-
-def test_a_worker_that_dies_says_its_last_words(here: User) -> None:
-    here.write("host.config.py", CRASHING)
-    pid = PID.call()
-    with pytest.raises(ProcessError, match="SIGSEGV") as caught:
-        Function("crash").call()
-    assert "the last words" in str(caught.value)
-    assert str(host.logfile) in str(caught.value)
-    assert PID.call() == pid
-    assert COUNT.call() == 1
-
-
-def test_without_respawn_every_call_raises_until_the_program_restarts(user: User) -> None:
-    user.write("host.config.py", f"respawn = False\n{CRASHING}")
-    program = user.program()
-    pid = program.call("pid")
-    assert program.tell("crash")["error"] == "ProcessError"
-    wait_until(lambda: not runs(pid), 5, "end of the host")
-    for _ in range(2):
-        answer = program.tell("pid")
-        assert answer.get("error") == "ProcessError"
-        assert str(user.logs) in answer["text"]
-    program.leave()
-    assert user.program().call("pid") != pid
 
 
 # What the state file says
@@ -185,16 +153,6 @@ LIES = {
 }
 
 
-def test_a_state_file_that_lies_is_no_manager(here: User) -> None:
-    here.runtime.mkdir(mode=0o700)
-    for lie, text in LIES.items():
-        here.state_file.write_text(text)
-        assert not host.manager.is_running(), lie
-    here.state_file.write_bytes(b"\xff\xfe{")
-    assert not host.manager.is_running()
-    here.state_file.unlink()
-
-
 @pytest.mark.parametrize("lie", ["stale", "a living process", "a port that is none", "cut"])
 def test_a_state_file_that_lies_is_replaced(here: User, lie: str) -> None:
     here.runtime.mkdir(mode=0o700)
@@ -209,13 +167,6 @@ def test_a_state_file_that_names_another_server(here: User) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         here.state_file.write_text(_state(**ALIVE, port=server.getsockname()[1]))
         assert COUNT.call() == 1
-
-
-def test_a_state_file_that_is_a_folder_is_named(here: User) -> None:
-    here.state_file.mkdir(parents=True)
-    with pytest.raises(ProcessError, match=r"manager\.json"):
-        COUNT.call()
-    here.state_file.rmdir()
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root reads every file")
@@ -235,23 +186,6 @@ def test_only_its_own_state_file_is_removed(here: User) -> None:
     wait_until(lambda: not runs(pid), 10, "end of the manager")
     assert here.state_file.read_text() == foreign
     here.state_file.unlink()
-
-
-def test_another_version_is_named_with_what_to_do(here: User) -> None:
-    COUNT.call()
-    state = here.state()
-    here.state_file.write_text(json.dumps({**state, "version": "9.8.7"}))
-    host.disconnect()
-    with pytest.raises(ConfigError, match=r"9\.8\.7") as caught:
-        COUNT.call()
-    assert __version__ in str(caught.value)
-    assert "jshost stop --all" in str(caught.value)
-    here.state_file.write_text(json.dumps({**state, "version": "9.8.7", "news": 1}))
-    with pytest.raises(ConfigError, match=r"9\.8\.7"):
-        COUNT.call()
-    assert here.cli("stop", "--all").returncode == 0
-    wait_until(lambda: not here.processes(), 10, "end of the other version's manager")
-    here.state_file.unlink(missing_ok=True)
 
 
 # The disk, and the folders
