@@ -12,6 +12,7 @@ import os
 import shlex
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["JSHost", "host", "manager"]  # noqa: F822  manager: see __getattr__
 
 STATUS_TIMEOUT_S = 5.0
+MOVING_S = 1.0
+MOVING_POLL_S = 0.02
 
 
 class JSHost:
@@ -234,20 +237,25 @@ class JSHost:
         timeout_s: float | None,
     ) -> Response:
         """One HTTP request to the host; see `Transport.request`."""
-        transport = self._transport
-        if transport is not None:
+        give_up = 0.0
+        while True:
+            with self._lock:
+                transport = self._transport
+                if transport is None:
+                    transport = self._transport = connect(self.get_url())
             try:
                 return transport.request(method, target, headers, body, timeout_s)
             except ConnectionError as error:
-                if isinstance(error.__cause__, ConnectionRefusedError) and self._moves:
-                    self.forget()  # it came back elsewhere: find it again, nothing was sent
-                else:
+                # Nobody listens there, so nothing was sent: the host may have come back elsewhere,
+                # or, when it was killed just now, the manager may not have noticed yet.
+                if not isinstance(error.__cause__, ConnectionRefusedError) or not self._moves:
                     raise
-        with self._lock:
-            transport = self._transport
-            if transport is None:
-                transport = self._transport = connect(self.get_url())
-        return transport.request(method, target, headers, body, timeout_s)
+                now = time.monotonic()
+                if give_up and now >= give_up:
+                    raise
+                give_up = give_up or now + MOVING_S
+                self.forget()
+                time.sleep(MOVING_POLL_S)
 
     def forget(self) -> None:
         """Find the host anew at the next call: the settings, or the host, have changed."""
