@@ -239,10 +239,10 @@ class JSHost:
         """One HTTP request to the host; see `Transport.request`."""
         give_up = 0.0
         while True:
-            with self._lock:
-                transport = self._transport
-                if transport is None:
-                    transport = self._transport = connect(self.get_url())
+            transport = self._transport
+            if transport is None:
+                with self._lock:
+                    transport = self._transport = self._transport or connect(self.get_url())
             try:
                 return transport.request(method, target, headers, body, timeout_s)
             except ConnectionError as error:
