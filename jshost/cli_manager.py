@@ -5,11 +5,12 @@ from __future__ import annotations
 import collections
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -104,31 +105,36 @@ def logs(config: Path | None, follow: bool, lines: int) -> None:
     path = logfile_of(_target(config))
     if not path.exists():
         raise ConfigError(f"{path} does not exist: no managed host of this config has run yet.")
-    with path.open(errors="replace") as file:
-        for line in collections.deque(file, lines):
-            click.echo(line, nl=False)
+    file = _open(path)
+    for line in collections.deque(file, lines):
+        click.echo(line, nl=False)
     if follow:
-        for line in _added_lines(path):
+        for line in _added_lines(path, file):
             click.echo(line, nl=False)
+    file.close()
 
 
-def _added_lines(path: Path) -> Iterator[str]:
-    """What is added from now on, over rotations too."""
-    file = path.open(errors="replace")
-    file.seek(0, os.SEEK_END)
+def _open(path: Path) -> TextIO:
+    return path.open(encoding="utf-8", errors="replace", newline="\n")
+
+
+def _added_lines(path: Path, file: TextIO) -> Iterator[str]:
+    """What comes after what was read of the file; when it is rotated, of the one that follows."""
     while True:
-        line = file.readline()
-        if line:
-            yield line
-            continue
-        time.sleep(FOLLOW_POLL_S)
-        try:
-            replaced = path.stat().st_ino != os.fstat(file.fileno()).st_ino
-        except FileNotFoundError:
-            continue
+        replaced = _is_replaced(path, file)  # asked first: what was written before it is all there
+        yield from iter(file.readline, "")
         if replaced:
             file.close()
-            file = path.open(errors="replace")
+            file = _open(path)
+        else:
+            time.sleep(FOLLOW_POLL_S)
+
+
+def _is_replaced(path: Path, file: TextIO) -> bool:
+    try:
+        return path.stat().st_ino != os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:  # in the middle of a rotation
+        return False
 
 
 @click.command(short_help="Look for what is wrong on this machine, and say what mends it.")
@@ -176,13 +182,14 @@ def _check_folders() -> str:
 
 
 def _check_manager() -> str:
-    from jshost.manager import STATE_FILE_NAME, manager
-    from jshost.records import runtime_folder
+    from jshost.manager import manager
+    from jshost.manager_state import stale_state_file
 
+    stale = stale_state_file()
+    if stale is not None:
+        command = shlex.join(["rm", "-r" if stale.is_dir() else "-f", str(stale)])
+        raise ConfigError(f"{stale} is stale: no manager answers there. Mend it: {command}")
     if not manager.is_running():
-        stale = runtime_folder() / STATE_FILE_NAME
-        if stale.exists():
-            raise ConfigError(f"{stale} is stale: no manager answers there. Mend it: rm {stale}")
         return "none runs; USE_MANAGER starts one at the first call"
     status = manager.get_status()
     if status["version"] != __version__:

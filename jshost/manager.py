@@ -7,15 +7,16 @@ for a while.
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
+import functools
 import json
 import os
-import subprocess
+import signal
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jshost import __version__
 from jshost.exceptions import (
@@ -25,27 +26,24 @@ from jshost.exceptions import (
     ProcessError,
     UnexpectedResponse,
 )
-from jshost.records import is_alive, runtime_folder
+from jshost.manager_state import (
+    STATE_FILE_NAME,
+    State,
+    is_free,
+    process_exists,
+    read_state,
+    remove_stale,
+)
+from jshost.records import runtime_folder, start_of_process
 from jshost.transport import DeadlinePassed, PlainTransport
 from jshost.verbosity import PROCESS_START, PROCESS_STOP, report
 
 __all__ = ["JSHostManager", "log_folder", "logfile_of", "manager"]
 
-STATE_FILE_NAME = "manager.json"
 ANSWER_TIMEOUT_S = 5.0
 SPAWN_TIMEOUT_S = 20.0
 START_TIMEOUT_S = 65.0
 POLL_S = 0.01
-
-
-class State(NamedTuple):
-    """What the manager's state file says."""
-
-    port: int
-    token: str
-    pid: int
-    started_at: float
-    version: str
 
 
 class _Leaving(JSHostError):
@@ -71,8 +69,11 @@ class JSHostManager:
         return f"<JSHostManager {'running' if self.is_running() else 'not running'}>"
 
     def is_running(self) -> bool:
-        """Whether a manager answers."""
-        return self._find() is not None
+        """Whether there is a manager. What one that was killed has left is removed."""
+        is_there = self._find() is not None
+        if not is_there:
+            remove_stale(runtime_folder())
+        return is_there
 
     def get_status(self) -> dict[str, Any]:
         """``{type: "Manager", version, pid, uptime, hosts: [...]}``. Raises: ConnectionError."""
@@ -86,21 +87,25 @@ class JSHostManager:
             ProcessError: it does not start.
         """
         with self._lock:
-            state = self._find()
-            if state is None:
-                state = self._spawn()
+            found = self._find()
+            state = found[0] if found is not None else self._spawn()
+            if found is None:
                 report(PROCESS_START, "started the manager (pid %d)", state.pid)
-            if state.version != __version__:
-                raise ConfigError(
-                    f"The manager that runs (pid {state.pid}) is jshost {state.version}, this "
-                    f"program uses {__version__}. Stop it with: jshost stop --all"
-                )
+            if not state.is_ours:
+                raise _another_version(state)
 
     def stop(self) -> None:
         """Stop all managed hosts and the manager; nothing to do where none runs."""
-        state = self._find()
-        if state is not None:
-            self._ask("POST", "/manager/stop", {}, START_TIMEOUT_S)
+        found = self._find()
+        if found is not None:
+            state = found[0]
+            try:
+                self._ask("POST", "/manager/stop", {}, START_TIMEOUT_S)
+            except JSHostError:
+                if state.is_ours:
+                    raise
+                with contextlib.suppress(ProcessLookupError):  # another version's endpoints
+                    os.kill(state.pid, signal.SIGTERM)
             end = time.monotonic() + ANSWER_TIMEOUT_S
             while (runtime_folder() / STATE_FILE_NAME).exists() and time.monotonic() < end:
                 time.sleep(POLL_S)
@@ -156,16 +161,19 @@ class JSHostManager:
     # Talking
 
     def _ask(self, method: str, path: str, body: Any, timeout_s: float) -> dict[str, Any]:
-        state = self._find()
-        if state is None or self._known is None:
+        found = self._find()
+        if found is None:
             raise ConnectionError("No manager runs; the first call with USE_MANAGER starts one.")
+        state, transport = found
+        if transport is None:
+            raise _another_version(state)
         headers = {
             "Authorization": f"Bearer {state.token}",
             "Content-Type": "application/json",
         }
         data = b"" if body is None else json.dumps(body).encode()
         try:
-            response = self._known[1].request(method, path, headers, data, timeout_s)
+            response = transport.request(method, path, headers, data, timeout_s)
         except DeadlinePassed:
             raise ConnectionError(
                 f"The manager (pid {state.pid}) does not answer within {timeout_s:g} s."
@@ -180,18 +188,32 @@ class JSHostManager:
             return answer
         raise _error(answer)
 
-    def _find(self) -> State | None:
-        """The manager that runs, as its state file says; None where nobody answers there."""
-        state = _read_state(runtime_folder() / STATE_FILE_NAME)
-        if state is None:
-            self._known = None
+    def _find(self) -> tuple[State, PlainTransport | None] | None:
+        """The manager that runs, as its state file says; None where nobody answers there.
+
+        One of another version need not answer as ours does: it counts as soon as it is alive and
+        holds the lock, and is then without a transport.
+        """
+        folder = runtime_folder()
+        state = read_state(folder)
+        known = self._known
+        if known is not None and known[0] == state and process_exists(known[0].pid):
+            return known
+        self._known = None
+        # Before the token is sent: a stale file's port may by now be another user's. When the
+        # clock is set, the start is another one than before, but the lock is held.
+        if state is None or not (
+            state.is_alive or (process_exists(state.pid) and not is_free(folder))
+        ):
             return None
-        if self._known is not None and self._known[0] == state and _process_exists(state.pid):
-            return state
-        # Before the token is sent: a stale file's port may by now be another user's.
-        if not is_alive(state.pid, state.started_at):
-            self._known = None
-            return None
+        transport = self._greet(state)
+        if transport is not None:
+            self._known = (state, transport)
+            return self._known
+        return None if state.is_ours or is_free(folder) else (state, None)
+
+    def _greet(self, state: State) -> PlainTransport | None:
+        """The connection to the manager that the state names; None where none answers."""
         transport = PlainTransport(f"http://127.0.0.1:{state.port}")
         headers = {"Authorization": f"Bearer {state.token}"}
         try:
@@ -199,23 +221,20 @@ class JSHostManager:
             is_manager = answer.json()["type"] == "Manager"
         except (JSHostError, DeadlinePassed, ValueError, KeyError, TypeError):
             is_manager = False  # a stale file: its port is nobody's, or somebody else's
-        if not is_manager:
-            self._known = None
-            return None
-        self._known = (state, transport)
-        return state
+        return transport if is_manager else None
 
     # Starting
 
     def _spawn(self) -> State:
         folder = runtime_folder()
+        remove_stale(folder)
         end = time.monotonic() + SPAWN_TIMEOUT_S
         while time.monotonic() < end:
-            if _is_free(folder):
+            if is_free(folder):
                 _start_process(folder)
-            state = self._find()
-            if state is not None:
-                return state
+            found = self._find()
+            if found is not None:
+                return found[0]
             time.sleep(POLL_S)
         raise ProcessError(
             f"The manager did not start within {SPAWN_TIMEOUT_S:g} s; its log is "
@@ -225,6 +244,8 @@ class JSHostManager:
 
 def _start_process(folder: Path) -> None:
     """Run the manager's starter, which returns as soon as the manager, or another one, answers."""
+    import subprocess  # not needed where a manager runs
+
     arguments = {
         "folder": str(folder),
         "logfile": str(log_folder() / "manager.log"),
@@ -247,37 +268,11 @@ def _start_process(folder: Path) -> None:
         raise ProcessError(f"The manager did not start: {done.stderr.strip()}")
 
 
-def _is_free(folder: Path) -> bool:
-    """Whether nobody is the manager of this folder, or about to be: see jshost_manager.state."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def _read_state(path: Path) -> State | None:
-    try:
-        values = json.loads(path.read_text())
-        state = State(**values)
-    except (OSError, ValueError, TypeError):
-        return None
-    fits = isinstance(state.port, int) and 0 < state.port < 65536 and isinstance(state.token, str)
-    fits = fits and isinstance(state.started_at, int | float)
-    return state if fits and isinstance(state.pid, int) else None
-
-
-def _process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+def _another_version(state: State) -> ConfigError:
+    return ConfigError(
+        f"The manager that runs (pid {state.pid}) is jshost {state.version}, this program uses "
+        f"{__version__}. Stop it with: jshost stop --all"
+    )
 
 
 def _error(answer: dict[str, Any]) -> JSHostError:
@@ -293,9 +288,12 @@ def _error(answer: dict[str, Any]) -> JSHostError:
 
 def this_process() -> dict[str, Any]:
     """This process as the manager counts it: ``{pid, started_at}``."""
-    import psutil
+    return {"pid": os.getpid(), "started_at": _start_of(os.getpid())}
 
-    return {"pid": os.getpid(), "started_at": psutil.Process().create_time()}
+
+@functools.cache  # when the clock is set, the system tells another time
+def _start_of(pid: int) -> float:
+    return start_of_process(pid)[0]
 
 
 def log_folder() -> Path:

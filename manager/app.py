@@ -6,13 +6,15 @@ name in its Host header either.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hmac
+import json
 import os
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import uvicorn
 from starlette.applications import Starlette
@@ -35,10 +37,18 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_LIMIT_BYTES = 4 * 1024 * 1024
 """An environment is in the body of a start."""
+FOREVER_S = 1e12
 
 
 class BadRequest(JSHostError):
     """A request that is not made as it must be."""
+
+
+class TooLarge(BadRequest):
+    """A body over the limit; what follows of it is not read."""
+
+    def __str__(self) -> str:
+        return f"The body is too large: the limit is {BODY_LIMIT_BYTES} bytes."
 
 
 def make_app(keeper: Keeper, token: str, version: str) -> ASGIApp:
@@ -70,7 +80,21 @@ def make_app(keeper: Keeper, token: str, version: str) -> ASGIApp:
 
 
 class Server(uvicorn.Server):
-    """A server whose process handles its signals itself."""
+    """A server whose process handles its signals itself, and that sleeps while nobody asks."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._over = asyncio.Event()
+
+    def leave(self) -> None:
+        """Close the listener and the connections, and end."""
+        self.should_exit = True
+        self._over.set()
+
+    async def main_loop(self) -> None:
+        """Wait for `leave`; uvicorn's own loop looks ten times a second."""
+        await self.on_tick(0)  # which also sets the headers that every answer has
+        await self._over.wait()
 
     def capture_signals(self) -> Any:
         return contextlib.nullcontext()
@@ -84,6 +108,7 @@ def make_server(app: ASGIApp) -> Server:
         lifespan="off",
         log_config=None,
         access_log=False,
+        date_header=False,  # it is set once only
         proxy_headers=False,
         timeout_graceful_shutdown=1,
     )
@@ -157,15 +182,21 @@ def _guarded(app: ASGIApp, token: str) -> ASGIApp:
 
 
 def _error(status: int, code: str, error: Exception) -> JSONResponse:
-    return JSONResponse({"code": code, "message": str(error)}, status)
+    headers = {"Connection": "close"} if isinstance(error, TooLarge) else None
+    return JSONResponse({"code": code, "message": str(error)}, status, headers)
 
 
 async def _body(request: Request) -> dict[str, Any]:
     if int(request.headers.get("content-length", "0")) > BODY_LIMIT_BYTES:
-        raise BadRequest("The body is too large.")
+        raise TooLarge
+    data = b""
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > BODY_LIMIT_BYTES:
+            raise TooLarge
     try:
-        body = await request.json()
-    except ValueError:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise BadRequest("The body must be a JSON object.")
@@ -174,23 +205,46 @@ async def _body(request: Request) -> dict[str, Any]:
 
 def _config(body: dict[str, Any]) -> str:
     config = body.get("config")
-    if not isinstance(config, str) or not Path(config).is_absolute():
+    if not _is_text(config) or not Path(config).is_absolute():
         raise BadRequest('"config" must be the absolute path of a config file.')
     return config
 
 
 def _holder(body: dict[str, Any]) -> Holder:
-    pid, started_at = body.get("pid"), body.get("started_at")
-    if not isinstance(pid, int) or pid <= 0 or not isinstance(started_at, int | float):
+    pid: Any = body.get("pid")
+    started_at: Any = body.get("started_at")
+    fits = isinstance(started_at, int | float) and abs(started_at) < FOREVER_S
+    if not fits or not isinstance(pid, int) or pid <= 0:
         raise BadRequest('"pid" and "started_at" must name the client\'s process.')
     return Holder(pid, float(started_at))
 
 
 def _launch(body: dict[str, Any]) -> Launch:
-    values = [body.get(name) for name in ("python", "folder", "logfile")]
-    environment, node = body.get("environment"), body.get("node")
-    if not all(isinstance(value, str) for value in values) or not isinstance(environment, dict):
-        raise BadRequest('"python", "folder", "logfile" and "environment" say how to start a host.')
-    python, folder, logfile = map(str, values)
+    config, node, environment = _config(body), body.get("node"), body.get("environment")
+    for name in ("python", "folder", "logfile"):
+        if not _is_text(body.get(name)):
+            raise BadRequest(f'"{name}" must be a string, without a NUL, to start a host.')
+    if node is not None and not _is_text(node):
+        raise BadRequest('"node" must be the path of a Node, without a NUL, or null.')
+    if not isinstance(environment, dict):
+        raise BadRequest('"environment" must be an object of the variables that the host gets.')
+    for name, value in environment.items():
+        if not name or "=" in name or not _is_text(name) or not _is_text(value):
+            raise BadRequest(
+                f'"environment": {name!r} must be a name without "=", and its value a string, '
+                "both without a NUL."
+            )
+    python, folder, logfile = body["python"], body["folder"], body["logfile"]
     reload = body.get("reload") is True
-    return Launch(_config(body), python, environment, folder, node, logfile, reload)
+    return Launch(config, python, environment, folder, node, logfile, reload)
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    """Whether it can be an argument or a variable of a process."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -33,6 +35,8 @@ __all__ = ["Keeper", "Leaving"]
 
 logger = logging.getLogger("jshost_manager")
 
+GAVE_UP = 1
+"""The exit code of a host that had listened, and cannot go on."""
 HOLDER_POLL_S = 0.5
 """How often the processes of holders are looked at: a killed one is noticed within a second."""
 
@@ -48,9 +52,14 @@ _REFUSALS: dict[Refusal, type[JSHostError]] = {
 
 
 class Keeper:
-    """The hosts of one manager, and the requests that wait for them."""
+    """The hosts of one manager, and the requests that wait for them.
 
-    def __init__(self) -> None:
+    Args:
+        folder: the user's runtime directory, where hosts leave their records.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self.over = asyncio.Event()
         self._ledger = Ledger(Policy(), time.monotonic())
         self._launches: dict[str, Launch] = {}
@@ -73,7 +82,8 @@ class Keeper:
 
         Raises:
             ConfigError: its config does not load; the text is the host's own.
-            ProcessError: it was stopped meanwhile, or did not start in time.
+            ProcessError: it was stopped meanwhile, did not start in time, or has ended for good;
+                the text names its log.
         """
         config = launch.config
         if self._ledger.state(config) in (None, State.STOPPING):
@@ -84,10 +94,13 @@ class Keeper:
             self._act(self._ledger.start(config, number, now))
         else:
             self._act(self._ledger.connect(config, holder, number, now))
-        restarted = await answer
-        described = self._describe_process(config)
-        if described["url"] is None:
-            raise ProcessError(f"{config}: the host ended as soon as it had started; try again.")
+        try:
+            restarted = await answer
+            described = self._describe_process(config)
+            if described["url"] is None:
+                raise ProcessError(f"{config}: the host ended as soon as it had started.")
+        except ProcessError as error:
+            raise ProcessError(f"{error}\nThe host's log: {launch.logfile}") from None
         return {**described, "restarted": restarted}
 
     async def restart(self, launch: Launch) -> dict[str, Any]:
@@ -187,7 +200,7 @@ class Keeper:
         try:
             await process.listening()
         except StartFailed as error:
-            del self._processes[config]
+            self._bury(config)
             logger.error("the host of %s did not start: %s", config, error)
             self._act(self._ledger.start_failed(config, str(error), time.monotonic()))
             return
@@ -196,16 +209,28 @@ class Keeper:
         self._act(self._ledger.started(config, time.monotonic(), timeout_s or math.inf))
         code = await process.ended()
         logger.info("host %d of %s has ended with %d", process.pid, config, code)
-        del self._processes[config]
-        self._act(self._ledger.exited(config, time.monotonic()))
+        self._bury(config)
+        for_good = code == GAVE_UP and _may_not_respawn(process.status["config"])
+        self._act(self._ledger.exited(config, time.monotonic(), for_good))
+
+    def _bury(self, config: str) -> None:
+        """Remove what a host that was killed has left in the runtime directory."""
+        process = self._processes.pop(config)
+        for suffix in ("json", "sock"):
+            for path in self._folder.glob(f"host-*-{process.pid}.{suffix}"):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     # Time
 
     async def _watch_holders(self) -> None:
+        seen: dict[Holder, psutil.Process] = {}
         while True:
             await asyncio.sleep(HOLDER_POLL_S)
-            for holder in self._ledger.holders():
-                if not is_alive(holder):
+            holders = self._ledger.holders()
+            seen = {holder: process for holder, process in seen.items() if holder in holders}
+            for holder in holders:
+                if not is_alive(holder, seen):
                     logger.info("client %d is gone", holder.pid)
                     self._act(self._ledger.holder_gone(holder, time.monotonic()))
 
@@ -234,14 +259,22 @@ class Keeper:
             self.over.set()
 
 
-def is_alive(holder: Holder) -> bool:
-    """Whether this very process still runs."""
+def _may_not_respawn(config: dict[str, Any]) -> bool:
+    """Whether the host, or one of its pools, ends with its worker."""
+    return any(each.get("respawn") is False for each in (config, *config.get("pools", ())))
+
+
+def is_alive(holder: Holder, seen: dict[Holder, psutil.Process]) -> bool:
+    """Whether this very process still runs. One that was seen before is known by more than the
+    time of its start, which is another one when the clock is set."""
     try:
-        process = psutil.Process(holder.pid)
-        return (
-            abs(process.create_time() - holder.started_at) < 1.0
-            and process.status() != psutil.STATUS_ZOMBIE
-        )
+        process = seen.get(holder)
+        if process is None:
+            process = psutil.Process(holder.pid)
+            if abs(process.create_time() - holder.started_at) >= 1.0:
+                return False
+            seen[holder] = process
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
 

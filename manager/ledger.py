@@ -63,6 +63,8 @@ class Ledger:
         self._hosts: dict[str, _Host] = {}
         self._bereaved: set[tuple[str, Holder]] = set()
         """Who held a host that died, and has neither come back nor left."""
+        self._bereft: set[tuple[str, Holder]] = set()
+        """Who held a host that ended for good, and still lives: it gets no other one."""
         self._stop_all_waiters: list[Hashable] = []
         self._stay_until = now + policy.disconnect_timeout_s
         self._exited = False
@@ -72,6 +74,9 @@ class Ledger:
     def connect(self, config: str, holder: Holder, waiter: Hashable, now: float) -> list[Action]:
         """A client wants the host, and holds it from now on: it has one connection, however often
         it comes. A refusal ends the connection."""
+        if (config, holder) in self._bereft:
+            error = SENTENCES[Refusal.NO_RESPAWN].format(config=config)
+            return [Refuse(waiter, error, Refusal.NO_RESPAWN)]
         return self._want(config, holder, waiter, now)
 
     def start(self, config: str, waiter: Hashable, now: float) -> list[Action]:
@@ -84,6 +89,7 @@ class Ledger:
 
     def holder_gone(self, holder: Holder, now: float) -> list[Action]:
         """A client's process has ended: as if it had disconnected from every host."""
+        self._bereft = {(config, other) for config, other in self._bereft if other != holder}
         configs = {*self._hosts, *(config for config, _ in self._bereaved)}
         actions: list[Action] = []
         for config in sorted(configs):
@@ -93,6 +99,7 @@ class Ledger:
     def stop(self, config: str, waiter: Hashable, now: float) -> list[Action]:
         """Stop the host whoever holds it, and forget who does. Who comes later starts it again."""
         self._bereaved = {(other, holder) for other, holder in self._bereaved if other != config}
+        self._forgive(config)
         host = self._hosts.get(config)
         if host is None:
             return [Stopped(waiter), *self._leave_if_over(now)]
@@ -101,6 +108,7 @@ class Ledger:
 
     def restart(self, config: str, waiter: Hashable, now: float) -> list[Action]:
         """Replace the process: those who hold or await it go on to do so. Starts one if none is."""
+        self._forgive(config)
         host = self._hosts.get(config)
         if host is None or self.leaving:
             return self._want(config, None, waiter, now)
@@ -112,6 +120,7 @@ class Ledger:
         """Stop every host, and then the manager; from now on whoever wants a host is refused."""
         self.leaving = True
         self._bereaved.clear()
+        self._bereft.clear()
         self._stay_until = -math.inf
         self._stop_all_waiters.append(waiter)
         actions: list[Action] = []
@@ -134,9 +143,16 @@ class Ledger:
         """The process could not be started, or has ended before it listened."""
         return self._gone(self._move(config, "start_failed"), error, now)
 
-    def exited(self, config: str, now: float) -> list[Action]:
-        """The process has ended, because it was stopped or by itself."""
+    def exited(self, config: str, now: float, for_good: bool = False) -> list[Action]:
+        """The process has ended, because it was stopped or by itself.
+
+        `for_good`: those who held it while it ran must not be given another one.
+        """
         error = SENTENCES[Refusal.START_FAILED].format(config=config)
+        if for_good and self.state(config) is State.RUNNING:
+            host = self._hosts[config]
+            self._bereft.update((config, holder) for holder in host.holders)
+            host.holders.clear()
         return self._gone(self._move(config, "exited"), error, now)
 
     def take_over(
@@ -176,7 +192,7 @@ class Ledger:
         """When something falls due; infinity when nothing does."""
         if self._hosts:
             return min(host.due for host in self._hosts.values())
-        if self._bereaved or self._exited:
+        if self._bereaved or self._bereft or self._exited:
             return math.inf
         return self._stay_until
 
@@ -185,7 +201,7 @@ class Ledger:
     def holders(self) -> set[Holder]:
         """Every process whose end must be reported with `holder_gone`."""
         held = {holder for host in self._hosts.values() for holder in host.holders}
-        return held | {holder for _, holder in self._bereaved}
+        return held | {holder for _, holder in self._bereaved | self._bereft}
 
     def state(self, config: str) -> State | None:
         """The host's state, or None when there is none."""
@@ -315,12 +331,16 @@ class Ledger:
             follower.holders, follower.waiters = host.holders, host.waiters
         return actions + self._leave_if_over(now)
 
+    def _forgive(self, config: str) -> None:
+        """Somebody wants the config's host stopped or started by hand, whatever was."""
+        self._bereft = {(other, holder) for other, holder in self._bereft if other != config}
+
     def _leave_if_over(self, now: float) -> list[Action]:
         if self._hosts:
             return []
         actions: list[Action] = [Stopped(waiter) for waiter in self._stop_all_waiters]
         self._stop_all_waiters.clear()
-        if self._bereaved or self._exited or now < self._stay_until:
+        if self._bereaved or self._bereft or self._exited or now < self._stay_until:
             return actions
         self.leaving = self._exited = True
         return [*actions, Exit()]

@@ -107,6 +107,8 @@ class Refusal(enum.Enum):
     START_TIMEOUT = "start_timeout"
     STOPPED = "stopped"
     DISCONNECTED = "disconnected"
+    NO_RESPAWN = "no_respawn"
+    """The host that this client held has ended for good: it is not to respawn its workers."""
     LEAVING = "leaving"
     """The manager is on its way out: the caller needs a new one."""
 
@@ -118,6 +120,8 @@ SENTENCES: dict[Refusal, str] = {
     Refusal.STOPPED: "{config}: the host was stopped by hand before it was ready. "
     "The next call starts it again.",
     Refusal.DISCONNECTED: "{config}: the client disconnected before the host was ready.",
+    Refusal.NO_RESPAWN: "{config}: a worker died, and as respawn is off its host has ended. "
+    "Restart this program to have another host.",
     Refusal.LEAVING: "{config}: this manager is stopping. Start another one and ask that.",
 }
 

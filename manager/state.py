@@ -33,12 +33,20 @@ class ManagerState:
     version: str
 
     def write(self, folder: Path) -> None:
-        """Make it known; whole or not at all, and readable for this user only."""
+        """Make it known; whole or not at all, and readable for this user only.
+
+        Raises:
+            OSError: it cannot be written, say because a folder has its name.
+        """
         temporary = folder / f"{STATE_FILE_NAME}.{self.pid}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(asdict(self), file)
-        temporary.replace(folder / STATE_FILE_NAME)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(asdict(self), file)
+            temporary.replace(folder / STATE_FILE_NAME)
+        except OSError:
+            temporary.unlink()
+            raise
 
     def remove(self, folder: Path) -> None:
         """Remove the file if it is still this manager's own."""

@@ -301,6 +301,65 @@ def test_the_death_of_an_idle_host_is_nobodys_loss() -> None:
     assert ledger.exited(APP, 3.0) == [Exit()]
 
 
+# A host ends for good
+
+
+def bereft() -> Ledger:
+    """At 2.0 the host that ANN and BEN held has ended for good."""
+    ledger = running(ANN, BEN)
+    assert ledger.exited(APP, 2.0, for_good=True) == []
+    return ledger
+
+
+def test_who_held_a_host_that_ended_for_good_gets_no_other_one() -> None:
+    ledger = bereft()
+    for waiter, holder in enumerate([ANN, ANN, BEN]):
+        (refusal,) = ledger.connect(APP, holder, waiter, 1000.0)
+        assert isinstance(refusal, Refuse)
+        assert (refusal.waiter, refusal.why) == (waiter, Refusal.NO_RESPAWN)
+        assert APP in str(refusal.error)
+    assert ledger.connect(SHOP, ANN, 9, 1000.0) == [Start(SHOP)]
+
+
+def test_a_new_program_gets_another_one() -> None:
+    ledger = bereft()
+    newcomer = Holder(ANN.pid, 1000.0)
+    assert ledger.connect(APP, newcomer, 1, 1001.0) == [Start(APP)]
+    assert ledger.started(APP, 1002.0) == [Answer(1, APP)]
+    assert refused(ledger.connect(APP, ANN, 2, 1003.0)) == [(2, Refusal.NO_RESPAWN)]
+    assert ledger.describe(1003.0)[0]["holders"] == [{"pid": ANN.pid, "started_at": 1000.0}]
+
+
+def test_the_manager_stays_as_long_as_they_live_also_when_they_disconnect() -> None:
+    ledger = bereft()
+    assert ledger.holders() == {ANN, BEN}, "their end must still be seen"
+    assert ledger.next_wake == math.inf
+    assert ledger.disconnect(APP, ANN, 3.0) == []
+    assert refused(ledger.connect(APP, ANN, 1, 4.0)) == [(1, Refusal.NO_RESPAWN)]
+    assert ledger.holder_gone(ANN, 5.0) == []
+    assert ledger.holder_gone(BEN, 6.0) == [Exit()]
+
+
+def test_a_stop_or_restart_by_hand_forgives() -> None:
+    stopped, restarted = bereft(), bereft()
+    assert stopped.stop(APP, 1, 3.0) == [Stopped(1), Exit()]
+    assert restarted.restart(APP, 1, 3.0) == [Start(APP)]
+    assert restarted.started(APP, 4.0) == [Answer(1, APP)]
+    assert restarted.connect(APP, ANN, 2, 5.0) == [Answer(2, APP)]
+
+
+def test_who_does_not_hold_it_loses_nothing() -> None:
+    ledger = running(ANN)
+    ledger.disconnect(APP, ANN, 2.0)
+    assert ledger.exited(APP, 3.0, for_good=True) == [Exit()]
+
+
+def test_an_end_that_was_asked_for_is_not_for_good() -> None:
+    ledger = running(ANN)
+    ledger.restart(APP, 1, 2.0)
+    assert ledger.exited(APP, 2.5, for_good=True) == [Start(APP, again=True)]
+
+
 # By hand
 
 

@@ -69,6 +69,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.answers: Counter[Hashable] = Counter()
         self.processes: dict[str, Process] = {}
         self.lost: set[tuple[str, Holder]] = set()
+        self.bereft: set[tuple[str, Holder]] = set()
         self.forgotten: set[Hashable] = set()
         """Waiters whose manager was killed."""
 
@@ -80,6 +81,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = Ledger(POLICY, self.now)
         self.held: set[tuple[str, Holder]] = set()
         self.lost = set()
+        self.bereft = set()
         self.wishes: dict[Hashable, Wish] = {}
         self.may_stop: set[str] = set()
         """Configs that may be stopped though somebody holds them."""
@@ -162,6 +164,8 @@ class LedgerMachine(RuleBasedStateMachine):
         match why:
             case Refusal.LEAVING:
                 assert self.leaving or self.exits
+            case Refusal.NO_RESPAWN:
+                assert (wish.config, wish.holder) in self.bereft
             case Refusal.START_TIMEOUT:
                 process = self.processes[str(wish.config)]
                 assert process.began + POLICY.start_timeout_s <= self.now
@@ -174,7 +178,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def is_anything_left(self) -> bool:
         stays = self.now < self.stay_until
-        return bool(self.processes or self.wishes or self.lost or stays)
+        return bool(self.processes or self.wishes or self.lost or self.bereft or stays)
 
     def let_go(self, config: str, holder: Holder) -> None:
         self.lost.discard((config, holder))
@@ -188,9 +192,13 @@ class LedgerMachine(RuleBasedStateMachine):
         """A stop by hand was wanted."""
         self.held = {claim for claim in self.held if claim[0] != config}
         self.lost = {claim for claim in self.lost if claim[0] != config}
+        self.forgive(config)
         self.again.discard(config)
         if config in self.processes:
             self.may_stop.add(config)
+
+    def forgive(self, config: str) -> None:
+        self.bereft = {claim for claim in self.bereft if claim[0] != config}
 
     def fail_start(self, config: str) -> None:
         """Who waits is refused; who had the host before a restart has lost it."""
@@ -208,7 +216,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(config=configs, holder=holders)
     def connect(self, config: str, holder: Holder) -> None:
         waiter = self.wish(config, holder)
-        if not (self.leaving or self.exits):
+        if not (self.leaving or self.exits or (config, holder) in self.bereft):
             self.held.add((config, holder))
             self.stay_until = -math.inf
         self.carry_out(self.ledger.connect(config, holder, waiter, self.now))
@@ -233,6 +241,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def lose_holder(self, holder: Holder) -> None:
         for config in CONFIGS:
             self.let_go(config, holder)
+            self.bereft.discard((config, holder))
         self.carry_out(self.ledger.holder_gone(holder, self.now))
         assert not any(wish.holder == holder for wish in self.wishes.values())
 
@@ -246,6 +255,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(config=configs)
     def restart(self, config: str) -> None:
         waiter = self.wish(config)
+        self.forgive(config)
         if not (self.leaving or self.exits):
             if config in self.processes:
                 self.again.add(config)
@@ -294,22 +304,25 @@ class LedgerMachine(RuleBasedStateMachine):
         self.carry_out(self.ledger.start_failed(config, {"message": "no"}, self.now))
 
     @precondition(lambda self: self.processes)
-    @rule(data=st.data())
-    def die(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), for_good=st.booleans())
+    def die(self, data: st.DataObject, for_good: bool) -> None:
         """A process ends: because it was told to, or by itself."""
-        self.gone(data.draw(st.sampled_from(sorted(self.processes))))
+        self.gone(data.draw(st.sampled_from(sorted(self.processes))), for_good)
 
-    def gone(self, config: str) -> None:
+    def gone(self, config: str, for_good: bool = False) -> None:
         process = self.processes.pop(config)
         wanted = bool(self.pending(config))
         if not process.stopping:
             if process.listens:
                 ours = {claim for claim in self.held if claim[0] == config}
-                self.lost |= ours
+                if for_good:
+                    self.bereft |= ours
+                else:
+                    self.lost |= ours
                 self.held -= ours
             else:
                 self.fail_start(config)
-        self.carry_out(self.ledger.exited(config, self.now))
+        self.carry_out(self.ledger.exited(config, self.now, for_good))
         follows = config in self.processes
         assert follows == (process.stopping and wanted), "another starts when one is wanted"
 
@@ -385,7 +398,7 @@ class LedgerMachine(RuleBasedStateMachine):
             else:
                 expected = "running" if held else "idle"
             assert shown[config]["state"] == expected
-        watched = {holder for _, holder in self.held | self.lost}
+        watched = {holder for _, holder in self.held | self.lost | self.bereft}
         assert self.ledger.holders() == watched
 
     @invariant()
@@ -406,7 +419,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 dues.append(process.began + POLICY.start_timeout_s)
             elif not self.is_held(config):
                 dues.append(process.free_since + process.timeout_s)
-        if not (self.processes or self.wishes or self.lost or self.exits):
+        if not (self.processes or self.wishes or self.lost or self.bereft or self.exits):
             dues.append(self.stay_until)
         return dues
 

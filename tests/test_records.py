@@ -9,16 +9,18 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from conftest import wait_until
 
+from jshost import records
 from jshost.exceptions import ConfigError
-from jshost.records import HostRecord, all_hosts, find_hosts, runtime_folder
+from jshost.records import HostRecord, all_hosts, find_hosts, runtime_folder, start_of_process
 
 CONFIG = Path("/site/host.config.py")
 
@@ -241,3 +243,20 @@ def test_a_folder_in_another_users_is_not_used(
     with contextlib.suppress(ConfigError):
         assert theirs not in runtime_folder().parents
     assert list(theirs.iterdir()) == []
+
+
+# Processes
+
+
+@pytest.mark.parametrize("ask", [start_of_process, records._start_by_psutil])
+def test_when_a_process_began(ask: Callable[[int], tuple[float, bool]]) -> None:
+    """As psutil tells it: the manager compares the two."""
+    began, is_dead = ask(os.getpid())
+    assert began == pytest.approx(psutil.Process().create_time(), abs=0.02)
+    assert not is_dead
+    child = subprocess.Popen(["true"])
+    wait_until(lambda: ask(child.pid)[1], 5, "end of the child, unburied")
+    child.wait()
+    for pid in (child.pid, 2**31 - 1):
+        with pytest.raises(ProcessLookupError):
+            ask(pid)

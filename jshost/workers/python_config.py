@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -81,8 +83,8 @@ def describe_failure(error: BaseException, path: Path) -> dict[str, Any]:
     return {"name": type(error).__name__, "message": message, "stack": user_traceback(error)}
 
 
-def user_traceback(error: BaseException, ours: str = __file__) -> str:
-    """The traceback with its chain, beginning at the first frame that is not jshost's or Python's.
+def user_traceback(error: BaseException, ours: str = __file__, *, chain: bool = True) -> str:
+    """The traceback, beginning at the first frame that is not jshost's or Python's.
 
     importlib's frames, and those of the folder that `ours` stands in, are what lies between the
     worker's start and the user's code.
@@ -90,7 +92,7 @@ def user_traceback(error: BaseException, ours: str = __file__) -> str:
     folder = str(Path(ours).parent)
     lines = traceback.TracebackException.from_exception(error)
     _drop_frames(lines, folder)
-    return "".join(lines.format()).rstrip("\n")
+    return "".join(lines.format(chain=chain)).rstrip("\n")
 
 
 def _drop_frames(lines: traceback.TracebackException, folder: str) -> None:
@@ -107,16 +109,21 @@ def _drop_frames(lines: traceback.TracebackException, folder: str) -> None:
         chain += [each.__cause__, each.__context__]
 
 
+INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
+
+
 def project_files(path: Path, error: BaseException | None = None) -> list[str]:
     """The config file and the modules of the project that are loaded: not Python's own, not what
     is installed. With the error that a load ended in, also the file that has a syntax error."""
-    installed = (sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(__file__).parent.parent))
+    folders = tuple(
+        f"{folder}{os.sep}" for folder in (Path(os.__file__).parent, Path(__file__).parent.parent)
+    )
     files = {str(path)}
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if not isinstance(file, str) or not file.endswith(".py"):
             continue
-        if "site-packages" not in file and not file.startswith(installed):
+        if not file.startswith(folders) and not INSTALLED.search(file):
             files.add(str(Path(file).absolute()))
     if isinstance(error, SyntaxError) and error.filename:
         files.add(str(Path(error.filename).absolute()))

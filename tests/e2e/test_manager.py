@@ -14,7 +14,7 @@ from e2e import managing
 from e2e.managing import CONFIG, User, elapsed_until, runs
 
 from jshost.conf import settings
-from jshost.exceptions import ConfigError, ConnectionError, FunctionError
+from jshost.exceptions import ConfigError, ConnectionError
 from jshost.function import Function
 from jshost.host import JSHost, host
 from jshost.host import manager as manager_of_the_module
@@ -23,7 +23,6 @@ user, here, new_user = managing.user, managing.here, managing.new_user
 
 COUNT = Function("count")
 PID = Function("pid")
-PY = "functions = {'f': lambda: %r}"
 
 
 def test_fifty_programs_at_once_share_one_host(user: User) -> None:
@@ -292,28 +291,12 @@ def test_the_state_file_is_private(here: User) -> None:
     assert len(state["token"]) >= 32
 
 
-# Edit and go
-
-
-def test_a_host_does_so_by_itself(here: User) -> None:
-    path = here.write("host.config.py", f"disconnect_timeout = 0.5\n{PY % '1'}")
-    assert Function("f").call() == "1"
-    pid = host.get_status()["pid"]
-    path.write_text(PY % "2")
-    assert Function("f").call() == "2"
-    path.write_text("functions = {\n")
-    with pytest.raises(FunctionError, match=r"line 1"):
-        Function("f").call()
-    path.write_text(PY % "3")
-    assert Function("f").call() == "3"
-    assert host.get_status()["pid"] == pid
-
-
-def test_a_setting_switches_reloading_off(here: User) -> None:
-    settings.configure(RELOAD=False)
-    path = here.write("host.config.py", f"disconnect_timeout = 0.5\n{PY % '1'}")
-    assert Function("f").call() == "1"
-    path.write_text(PY % "2")
-    assert Function("f").call() == "1"
-    host.restart()
-    assert Function("f").call() == "2"
+def test_the_log_of_a_managed_host_is_bounded(here: User) -> None:
+    say = "def say(lines):\n    for _ in range(lines): print('x' * 4000)\n"
+    here.write("host.config.py", f"{CONFIG}\n{say}functions['say'] = say")
+    for _ in range(10):
+        Function("say", timeout=30).call(lines=500)  # 2 MB
+    logs = sorted(here.logs.glob(f"{host.logfile.name}*"))
+    assert [log.name for log in logs] == [f"{host.logfile.name}{end}" for end in ("", ".1", ".2")]
+    assert 5e6 < sum(log.stat().st_size for log in logs) < 3 * 5.3e6
+    assert host.logfile == logs[0]

@@ -18,6 +18,7 @@ from e2e.managing import CONFIG, User, runs
 from jshost import __version__
 from jshost.function import Function
 from jshost.host import host
+from jshost.manager import logfile_of
 
 user, here = managing.user, managing.here
 
@@ -156,6 +157,41 @@ def test_logs_follow(here: User) -> None:
     following.process.send_signal(2)
     assert following.process.wait(5) in (0, 1, 130)
     assert "Traceback" not in following.said
+
+
+def test_logs_follow_over_rotations(user: User) -> None:
+    """Also what the old file was given after its last line was read is shown, once each."""
+    log = logfile_of(user.folder / "host.config.py")
+    log.write_text("".join(f"line {number}\n" for number in range(60)))
+    command = [sys.executable, "-m", "jshost", "logs", "-f", "-n", "60"]
+    following = user.start(*command, env={"PYTHONUNBUFFERED": "1"})
+    out = following.process.stdout
+    assert out is not None
+    shown = 0
+    with log.open("a") as writing:
+        for number in range(60, 90):  # from before it follows
+            writing.write(f"line {number}\n")
+            writing.flush()
+        while shown < 60:
+            shown += 1
+            first = out.readline()
+        last = int(first.split()[1])
+        writing.write("line 90\n")
+        writing.flush()
+        log.rename(log.with_suffix(".log.1"))
+        writing.write("line 91, written to the file with the old name\n")
+    log.write_text("line 92\n")
+    expected = [
+        *(f"line {number}\n" for number in range(last + 1, 91)),
+        "line 91, written to the file with the old name\n",
+        "line 92\n",
+    ]
+    assert [out.readline() for _ in expected] == expected
+    with log.open("a") as writing:
+        writing.write("line 93\n")
+    assert out.readline() == "line 93\n"
+    following.process.send_signal(2)
+    assert following.process.wait(5) in (0, 1, 130)
 
 
 def test_doctor_finds_nothing_wrong(here: User) -> None:

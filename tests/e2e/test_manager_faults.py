@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,13 +14,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
 import pytest
 from conftest import wait_until
 from e2e import managing
 from e2e.managing import CONFIG, User, kill, runs
 
-from jshost import __version__
 from jshost.conf import settings
 from jshost.exceptions import ConfigError, ConnectionError, ProcessError
 from jshost.function import Function
@@ -62,7 +59,7 @@ def test_a_killed_manager_leaves_no_process(user: User) -> None:
     program.kill()
     wait_until(lambda: not user.processes(), 10, "end of the orphan")
     assert "No manager runs" in user.cli("ps").stdout
-    assert user.files() in ([], ["manager.json"])
+    assert user.files() == [], "whoever comes across a stale state file removes it"
     assert user.program().call("count") == 1
 
 
@@ -104,6 +101,17 @@ def test_calls_of_a_killed_host_fail_and_the_next_ones_work(here: User) -> None:
     assert PID.call() != pid
 
 
+def test_a_killed_host_that_nobody_calls_leaves_nothing(user: User) -> None:
+    program = user.program()
+    pid = program.call("pid")
+    socket_file = user.runtime / f"host-0123456789abcdef-{pid}.sock"
+    socket_file.touch()
+    kill(pid)
+    wait_until(lambda: user.files() == ["manager.json"], 5, "removal of the host's files")
+    program.leave()
+    user.wait_until_gone()
+
+
 def test_hosts_that_are_killed_again_and_again(here: User) -> None:
     pids = [PID.call()]
     for _ in range(4):
@@ -127,65 +135,49 @@ functions["crash"] = crash
 )
 
 
-# What the state file says
-
-
-def _state(**changes: object) -> str:
-    state: dict[str, object] = {"port": 9, "token": "t", "pid": 999_999_999, "started_at": 1.0}
-    return json.dumps({**state, "version": __version__, **changes})
-
-
-ALIVE: dict[str, object] = {"pid": os.getpid(), "started_at": psutil.Process().create_time()}
-LIES = {
-    "stale": _state(),
-    "a living process": _state(**ALIVE),
-    "a port that is none": _state(**ALIVE, port=70_000),
-    "a port below 0": _state(**ALIVE, port=-1),
-    "a token that no header can carry": _state(**ALIVE, token="ü\r\nX: y"),
-    "a process below 0": _state(pid=-1),
-    "a process that no system has": _state(pid=10**30),
-    "wrong types": _state(port="9", token=1, pid="x", version=None),
-    "a name too few": '{"port": 9}',
-    "a list": "[1, 2]",
-    "null": "null",
-    "cut": '{"port": 1',
-    "empty": "",
-}
-
-
-@pytest.mark.parametrize("lie", ["stale", "a living process", "a port that is none", "cut"])
-def test_a_state_file_that_lies_is_replaced(here: User, lie: str) -> None:
-    here.runtime.mkdir(mode=0o700)
-    here.state_file.write_text(LIES[lie])
-    assert COUNT.call() == 1
-    assert here.state()["pid"] == here.running("jshost_manager")[0].pid
-
-
-def test_a_state_file_that_names_another_server(here: User) -> None:
-    """Its port is another program's now, which never answers."""
-    here.runtime.mkdir(mode=0o700)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        here.state_file.write_text(_state(**ALIVE, port=server.getsockname()[1]))
-        assert COUNT.call() == 1
-
-
-@pytest.mark.skipif(os.getuid() == 0, reason="root reads every file")
-def test_a_state_file_that_cannot_be_read(here: User) -> None:
-    here.runtime.mkdir(mode=0o700)
-    here.state_file.write_text(_state())
-    here.state_file.chmod(0)
+def test_a_worker_that_dies_says_its_last_words(here: User) -> None:
+    here.write("host.config.py", CRASHING)
+    pid = PID.call()
+    with pytest.raises(ProcessError, match="SIGSEGV") as caught:
+        Function("crash").call()
+    assert "the last words" in str(caught.value)
+    assert str(host.logfile) in str(caught.value)
+    assert host.managed_logfile == str(host.logfile)
+    assert PID.call() == pid
     assert COUNT.call() == 1
 
 
-def test_only_its_own_state_file_is_removed(here: User) -> None:
-    COUNT.call()
-    foreign = json.dumps({**here.state(), "token": "another's"})
-    pid = here.state()["pid"]
-    here.state_file.write_text(foreign)
-    os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not runs(pid), 10, "end of the manager")
-    assert here.state_file.read_text() == foreign
-    here.state_file.unlink()
+def test_without_respawn_every_call_raises_until_the_program_restarts(user: User) -> None:
+    user.write("host.config.py", f"respawn = False\n{CRASHING}")
+    program, bystander = user.program(), user.program()
+    pid = program.call("pid")
+    assert bystander.call("pid") == pid
+    assert program.tell("crash")["error"] == "ProcessError"
+    for each in (program, program, bystander, program):
+        answer = each.tell("pid")
+        assert answer.get("error") == "ProcessError", answer
+        assert str(user.logs) in answer["text"]
+        assert "Restart this program" in answer["text"]
+    program.leave()
+    bystander.leave()
+    newcomer = user.program()
+    assert newcomer.call("pid") != pid
+    newcomer.leave()
+    user.wait_until_gone()
+
+
+def test_without_respawn_a_new_program_has_a_new_host_and_the_old_one_none(user: User) -> None:
+    user.write("host.config.py", f"respawn = False\n{CRASHING}")
+    program = user.program()
+    first = program.call("pid")
+    program.tell("crash")
+    assert program.tell("pid").get("error") == "ProcessError"
+    newcomer = user.program()
+    pid = newcomer.call("pid")
+    assert program.tell("pid").get("error") == "ProcessError"
+    assert user.holders() == {newcomer.pid}
+    assert program.tell("host.restart") == {"result": None}  # by hand, it is forgiven
+    assert program.call("pid") not in (first, pid)
 
 
 # The disk, and the folders
@@ -199,14 +191,17 @@ def test_a_log_that_cannot_be_written_to_stops_nothing(here: User) -> None:
     assert COUNT.call() == 1
 
 
+NOT_ROOT = "NOT RUN: this test needs root, as CI has it; run the tests as root to have it proven"
+
+
 @pytest.fixture
 def full_disk(user: User) -> Iterator[Path]:
     """The log directory on a disk without a free byte."""
     user.logs.mkdir(parents=True)
     command = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(user.logs)]
-    done = subprocess.run(command, capture_output=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip("only root can mount a disk")
+        pytest.skip(f"{NOT_ROOT} (mount: {done.stderr.strip()})")
     with contextlib.suppress(OSError), (user.logs / "ballast").open("wb", buffering=0) as file:
         while True:
             file.write(b"x" * 1024)
@@ -227,7 +222,7 @@ def test_a_log_directory_that_cannot_be_made(here: User, monkeypatch: pytest.Mon
     assert "XDG_STATE_HOME" in str(caught.value)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a folder somebody else's")
+@pytest.mark.skipif(os.getuid() != 0, reason=NOT_ROOT)
 def test_a_runtime_directory_of_somebody_else(here: User) -> None:
     here.runtime.mkdir(mode=0o700)
     os.chown(here.runtime, 12345, 12345)

@@ -10,14 +10,13 @@ import signal
 import sys
 from pathlib import Path
 
+import gunicorn  # noqa: F401  the tests run it
 import pytest
 from conftest import wait_until
 from e2e import managing
 from e2e.managing import Program, User, runs
 
 user = managing.user
-
-pytest.importorskip("gunicorn")
 
 FORKED = (
     managing.LINES.partition("for line")[0]
