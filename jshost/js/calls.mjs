@@ -4,8 +4,8 @@
  */
 
 import {AsyncLocalStorage} from 'node:async_hooks';
-import {userStack} from './stacks.mjs';
-import {CallError} from './values.mjs';
+import {Thrown} from './errors.mjs';
+import {Stream, drive, isSource, isThenable} from './streams.mjs';
 
 /**
  * What a function gets as `this` and as its third argument.
@@ -16,6 +16,9 @@ import {CallError} from './values.mjs';
  * @property {HostContext} host
  * @property {AbortSignal} signal aborted when the deadline passes or the caller leaves
  * @property {number | null} timeout seconds that the call had when it arrived
+ * @property {string | undefined} traceparent the caller's W3C trace context
+ * @property {(chunk: unknown) => Promise<void>} send sends a value to the caller before the result;
+ *   what it returns is fulfilled when there is room for more
  */
 
 /**
@@ -33,14 +36,21 @@ import {CallError} from './values.mjs';
 export class Call {
   /** @type {AbortController | undefined} */
   #controller;
+  /** @type {Stream | undefined} */
+  #stream;
+  /** @type {Context['send'] | undefined} */
+  #send;
   #cancelled = false;
+  #header;
+  #outbox;
 
   /**
    * @param {number} id
-   * @param {{name: string, timeout: number | null, requestId: string}} header
+   * @param {import('./frames.mjs').CallHeader} header
    * @param {HostContext} host
+   * @param {import('./outbox.mjs').Outbox} outbox
    */
-  constructor(id, header, host) {
+  constructor(id, header, host, outbox) {
     this.id = id;
     this.name = header.name;
     this.requestId = header.requestId;
@@ -48,15 +58,42 @@ export class Call {
     this.host = host;
     /** Whether it was answered; what it does later can only be logged. */
     this.settled = false;
+    this.#header = header;
+    this.#outbox = outbox;
+  }
+
+  get traceparent() {
+    return this.#header.traceparent;
+  }
+
+  /** Whether the caller takes values as they come, and all of them as JSON. */
+  get streams() {
+    return this.#header.stream === true;
   }
 
   /** Made when it is first asked for: few functions do. */
   get signal() {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
-      if (this.#cancelled) this.#controller.abort();
+      if (this.#cancelled) this.#controller.abort(cancellation());
     }
     return this.#controller.signal;
+  }
+
+  /** Bound to the call, so that a function may take it out of its context. */
+  get send() {
+    this.#send ??= (chunk) => this.openStream().send(chunk);
+    return this.#send;
+  }
+
+  /** What it has streamed, if it has. */
+  get stream() {
+    return this.#stream;
+  }
+
+  openStream() {
+    this.#stream ??= new Stream(this, this.#outbox, this.#header.stream !== true);
+    return this.#stream;
   }
 
   get cancelled() {
@@ -64,9 +101,17 @@ export class Call {
   }
 
   cancel() {
+    if (this.#cancelled) return;
     this.#cancelled = true;
-    this.#controller?.abort(new DOMException('The call was cancelled', 'AbortError'));
+    running.run(this, () => {
+      this.#controller?.abort(cancellation());
+      this.#stream?.cancel(this.signal.reason);
+    });
   }
+}
+
+function cancellation() {
+  return new DOMException('The call was cancelled', 'AbortError');
 }
 
 /** @type {AsyncLocalStorage<Call>} */
@@ -96,6 +141,7 @@ export function run(call, fn, data, settle) {
  * @param {Settle} settle
  */
 function start(call, fn, data, settle) {
+  let isStreaming = false;
   let result;
   try {
     result = fn.call(call, data, callback, call);
@@ -110,10 +156,14 @@ function start(call, fn, data, settle) {
 
   /** @param {unknown} value */
   function finish(value) {
-    if (isStream(value)) {
-      settle(new CallError('unserializable_result', 'result: a generator has no JSON form; return an array', 'TypeError'));
+    if (isSource(value)) {
+      isStreaming = true;
+      drive(call, call.openStream(), value).then(
+        (result) => settle(undefined, result),
+        (error) => void (call.settled || settle(thrown(error))),
+      );
     } else {
-      settle(undefined, value);
+      settle(undefined, call.stream === undefined ? value : call.stream.result(value));
     }
   }
 
@@ -122,7 +172,7 @@ function start(call, fn, data, settle) {
    * @param {unknown} [value]
    */
   function callback(error, value) {
-    if (call.settled) {
+    if (call.settled || isStreaming) {
       call.host.logger.warn(`${call.name}: the callback was called again; this call of it is ignored`);
     } else if (error) {
       settle(thrown(error));
@@ -130,15 +180,6 @@ function start(call, fn, data, settle) {
       finish(value);
     }
   }
-}
-
-/**
- * @param {any} value
- * @returns {value is PromiseLike<unknown>}
- */
-function isThenable(value) {
-  const canHave = typeof value === 'function' || (typeof value === 'object' && value !== null);
-  return canHave && typeof value.then === 'function';
 }
 
 /**
@@ -154,12 +195,6 @@ function meansNothing(result) {
   return typeof result.hasRef === 'function' || typeof result.emit === 'function';
 }
 
-/** @param {any} value */
-function isStream(value) {
-  if (value === null || typeof value !== 'object') return false;
-  return Symbol.asyncIterator in value || typeof value.next === 'function' && Symbol.iterator in value;
-}
-
 /**
  * What was thrown, with something to settle by even where it was undefined.
  *
@@ -167,64 +202,4 @@ function isStream(value) {
  */
 function thrown(error) {
   return error === undefined || error === null ? new Thrown(error) : error;
-}
-
-/** Stands for a thrown undefined or null. */
-class Thrown {
-  /** @type {undefined | null} */
-  value;
-
-  /** @param {undefined | null} value */
-  constructor(value) {
-    this.value = value;
-  }
-
-  toString() {
-    return String(this.value);
-  }
-}
-
-/**
- * The ERROR frame's JSON for whatever was thrown: an Error, or anything else.
- *
- * @param {any} error
- * @param {Call} call
- * @returns {{code: string, name: string, message: string, stack: string}}
- */
-export function describeError(error, call) {
-  if (error instanceof CallError) {
-    return {code: error.code, name: error.errorName, message: error.message, stack: ''};
-  }
-  const code = call.cancelled ? 'cancelled' : 'function_failed';
-  try {
-    return {code, ...describeThrown(error)};
-  } catch {
-    const message = 'what was thrown cannot be shown: looking at it throws again';
-    return {code, name: '', message, stack: ''};
-  }
-}
-
-/** @param {any} error */
-function describeThrown(error) {
-  if (typeof error === 'object' && typeof error.message === 'string') {
-    return {
-      name: String(error.name ?? error.constructor?.name ?? 'Error'),
-      message: error.message,
-      stack: userStack(error.stack),
-    };
-  }
-  const message = (typeof error === 'object' ? asJson(error) : undefined) ?? String(error);
-  const kind = error instanceof Thrown ? String(error) : typeof error;
-  const stack = `(a ${kind} was thrown, which has no stack; throw an Error to get one)`;
-  return {name: '', message, stack};
-}
-
-/** @param {any} value */
-function asJson(value) {
-  if (value instanceof Thrown) return undefined;
-  try {
-    return JSON.stringify(value);
-  } catch {
-    return undefined;
-  }
 }

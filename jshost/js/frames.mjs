@@ -53,6 +53,32 @@ export function encode(kind, callId, payload = '', form = '') {
   return frame;
 }
 
+/**
+ * Write one frame into `target`, which has room for it: three bytes for each character of a text.
+ *
+ * @param {Buffer} target
+ * @param {number} start
+ * @param {number} kind
+ * @param {number} callId
+ * @param {Uint8Array | string} payload
+ * @param {string} form
+ * @returns {number} where the frame ends
+ */
+export function encodeInto(target, start, kind, callId, payload, form) {
+  let end = start + HEADER_BYTES;
+  if (form) target[end++] = form.charCodeAt(0);
+  if (typeof payload === 'string') {
+    end += target.write(payload, end);
+  } else {
+    target.set(payload, end);
+    end += payload.length;
+  }
+  target.writeUInt32BE(end - start - HEADER_BYTES, start);
+  target.writeUInt32BE(callId, start + 4);
+  target[start + 8] = kind;
+  return end;
+}
+
 /** Bytes in, frames out, however the bytes were split. */
 export class Decoder {
   /** @type {Buffer[]} */
@@ -102,10 +128,23 @@ export class Decoder {
 }
 
 /**
+ * What a CALL's header says; docs/protocol.md has the meanings.
+ *
+ * @typedef {object} CallHeader
+ * @property {string} name
+ * @property {number | null} timeout
+ * @property {string} requestId
+ * @property {string} [type]
+ * @property {boolean} [stream]
+ * @property {boolean} [json]
+ * @property {string} [traceparent]
+ */
+
+/**
  * A CALL's payload as its header and the body's bytes.
  *
  * @param {Buffer} payload
- * @returns {{header: {name: string, timeout: number | null, requestId: string}, body: Buffer}}
+ * @returns {{header: CallHeader, body: Buffer}}
  */
 export function splitCall(payload) {
   const size = payload.length >= 2 ? payload.readUInt16BE(0) : 0;

@@ -2,16 +2,41 @@
 /** Stacks as the author of a function needs them. Runs in: Node workers. */
 
 const OURS = new URL('.', import.meta.url).href;
+const FRAME = /^\s+at /;
+const NODES_FRAME = /^\s+at .*(\bnode:|\bnative\b)/;
+/** How a generator's code is entered; between it and ours, it says nothing. */
+const RESUMED = /^\s+at [^(]*\b(next|return|throw) \(<anonymous>\)$/;
 
 /**
- * A stack down to where our code called the user's; what lies below is how the worker got there.
+ * A stack without our frames: what lies below the lowest call of the user's code is how the worker
+ * got there, what lies above the highest is where our code threw.
  *
  * @param {unknown} stack
  */
 export function userStack(stack) {
   const lines = String(stack ?? '').split('\n');
-  const first = lines.findIndex((line) => line.includes(OURS));
-  return (first === -1 ? lines : lines.slice(0, first)).join('\n');
+  if (!lines.some(isOurs)) return lines.join('\n');
+  const top = lines.findIndex((line) => FRAME.test(line));
+  const theirs = lines.findIndex((line, index) => index >= top && FRAME.test(line) && !isPlumbing(line));
+  if (theirs === -1) return lines.slice(0, top).join('\n');
+  const above = lines.slice(top, theirs).some(isOurs) ? [] : lines.slice(top, theirs);
+  const below = lines.slice(theirs);
+  let end = below.findIndex(isOurs);
+  if (end !== -1) {
+    while (isPlumbing(below[end - 1])) end -= 1;
+    below.length = end;
+  }
+  return [...lines.slice(0, top), ...above, ...below].join('\n');
+}
+
+/** @param {string} line */
+function isOurs(line) {
+  return line.includes(OURS) && FRAME.test(line);
+}
+
+/** @param {string} line */
+function isPlumbing(line) {
+  return isOurs(line) || NODES_FRAME.test(line) || RESUMED.test(line);
 }
 
 /**

@@ -1,8 +1,12 @@
 // @ts-check
 /**
- * A call's body becomes a value, a function's result becomes bytes; what JSON cannot say is an
- * error that names its place. Runs in: Node workers.
+ * What functions give becomes bytes; what has no form is an error that names its place.
+ * Runs in: Node workers.
  */
+
+import {isBoxedPrimitive} from 'node:util/types';
+import {encodeWithBytes} from './attachments.mjs';
+import {HOLDS_BYTES, asBuffer, isBytes, stringify, travelsAsBytes} from './bytes.mjs';
 
 /** A call that is answered with an error of our own, not the function's. */
 export class CallError extends Error {
@@ -18,115 +22,84 @@ export class CallError extends Error {
   }
 }
 
-const utf8 = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true});
-const LONG_NUMBER = /\d{16}/;
-const STRING_START_OR_NUMBER = /"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/g;
+/** What a value is on the wire: 'j' JSON, 't' text, 'b' bytes, 'm' multipart. */
+/** @typedef {{form: 'j' | 't' | 'b' | 'm', payload: string | Buffer}} Encoded */
 
 /**
- * The arguments object in a body; an empty body is `{}`.
- *
- * @param {Buffer} body
- * @returns {Record<string, unknown>}
- */
-export function parseBody(body) {
-  if (body.length === 0) return {};
-  let text;
-  try {
-    text = utf8.decode(body);
-  } catch {
-    throw new CallError('malformed_json', 'the body is not UTF-8');
-  }
-  let value;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new CallError('malformed_json', `the body is not JSON: ${/** @type {Error} */ (error).message}`);
-  }
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
-    const kind = value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value;
-    throw new CallError('not_an_object', `the body must be a JSON object, not a JSON ${kind}`);
-  }
-  if (LONG_NUMBER.test(text)) refuseUnsafeIntegers(text, value);
-  return value;
-}
-
-/**
- * JSON.parse rounds integers beyond 2**53 without a word; a caller must hear of it.
- *
- * @param {string} text
- * @param {unknown} value
- */
-function refuseUnsafeIntegers(text, value) {
-  for (const token of numbers(text)) {
-    if (token.length < 16 || /[.eE]/.test(token)) continue;
-    const number = Number(token);
-    if (Number.isSafeInteger(number) || Math.abs(number) === 2 ** 53 && BigInt(token) === BigInt(number)) continue;
-    const place = find(value, (item) => item === number) ?? '';
-    throw new CallError(
-      'unsafe_integer',
-      `argument ${place}: ${token} is beyond 2**53 and JavaScript would round it; pass it as a string`,
-      'TypeError',
-    );
-  }
-}
-
-/**
- * The numbers in a JSON text as they are written, without those inside strings.
- *
- * @param {string} text
- */
-function* numbers(text) {
-  STRING_START_OR_NUMBER.lastIndex = 0;
-  for (let match; (match = STRING_START_OR_NUMBER.exec(text)) !== null; ) {
-    if (match[0] !== '"') {
-      yield match[0];
-      continue;
-    }
-    let end = match.index;
-    do end = text.indexOf('"', end + 1);
-    while (isEscaped(text, end));
-    STRING_START_OR_NUMBER.lastIndex = end + 1;
-  }
-}
-
-/**
- * Whether the character is behind an odd number of backslashes.
- *
- * @param {string} text
- * @param {number} index
- */
-function isEscaped(text, index) {
-  let first = index;
-  while (text[first - 1] === '\\') first -= 1;
-  return (index - first) % 2 === 1;
-}
-
-/**
- * A result as its form ('j' JSON, 't' text, 'b' bytes) and its payload.
+ * A function's result. With `asJson` a string is JSON, too.
  *
  * @param {unknown} value
- * @returns {{form: 'j' | 't' | 'b', payload: string | Uint8Array}}
+ * @param {boolean} [asJson]
+ * @returns {Encoded}
  */
-export function encodeResult(value) {
-  if (typeof value === 'string') {
-    // UTF-8 has no lone surrogates: such a string travels as JSON, which can escape them.
-    if (value.isWellFormed()) return {form: 't', payload: value};
-    return {form: 'j', payload: JSON.stringify(value)};
-  }
+export function encodeResult(value, asJson = false) {
+  // UTF-8 has no lone surrogates: a string with one travels as JSON, which can escape it.
+  if (typeof value === 'string' && !asJson && value.isWellFormed()) return {form: 't', payload: value};
   if (value === undefined || value === null) return {form: 'j', payload: 'null'};
-  if (value instanceof Uint8Array) return {form: 'b', payload: value};
+  if (isBytes(value)) return {form: 'b', payload: asBuffer(value)};
+  const text = toJson(value, 'result');
+  return text === HOLDS_BYTES ? {form: 'm', payload: withBytes(value)} : {form: 'j', payload: text};
+}
+
+/**
+ * One value of a stream.
+ *
+ * @param {unknown} value
+ * @returns {Encoded}
+ */
+export function encodeChunk(value) {
+  if (value === undefined) return {form: 'j', payload: 'null'};
+  if (isBytes(value)) return {form: 'b', payload: asBuffer(value)};
+  const text = toJson(value, 'chunk');
+  if (text !== HOLDS_BYTES) return {form: 'j', payload: text};
+  const problem = 'chunk: bytes inside a value cannot be streamed; send them as a chunk of their own';
+  throw new CallError('unserializable_result', problem, 'TypeError');
+}
+
+/**
+ * @param {unknown} value
+ * @param {string} what the value is, for the error's text
+ * @returns {string | typeof HOLDS_BYTES}
+ */
+function toJson(value, what) {
   let text;
   try {
-    text = JSON.stringify(value);
+    text = stringify(value);
   } catch (error) {
-    throw unserializable(value) ?? (isStackOverflow(error) ? tooDeep() : error);
+    throw whyNot(value, what, error);
   }
+  if (text === HOLDS_BYTES) return text;
   // What JSON cannot say has become null, {} or, a typed array, {"0":…}: only then look for it.
   if (text === undefined || text.includes('null') || text.includes('{}') || text.includes('{"0":')) {
-    const problem = unserializable(value);
+    const {problem, holdsBytes} = lookThrough(value, what);
     if (problem) throw problem;
+    if (holdsBytes) return HOLDS_BYTES;
   }
-  return {form: 'j', payload: text ?? 'null'};
+  return text ?? 'null';
+}
+
+/** @param {unknown} value */
+function withBytes(value) {
+  let body;
+  try {
+    body = encodeWithBytes(value).body;
+  } catch (error) {
+    throw whyNot(value, 'result', error);
+  }
+  const {problem} = lookThrough(value, 'result');
+  if (problem) throw problem;
+  return body;
+}
+
+/**
+ * @param {unknown} value
+ * @param {string} what
+ * @param {unknown} error what serializing it threw
+ */
+function whyNot(value, what, error) {
+  const {problem} = lookThrough(value, what);
+  if (problem || !isStackOverflow(error)) return problem ?? error;
+  return new CallError('unserializable_result', `${what}: the structure is too deep`, 'RangeError');
 }
 
 /** @param {unknown} error */
@@ -134,26 +107,33 @@ function isStackOverflow(error) {
   return error instanceof RangeError && error.message === 'Maximum call stack size exceeded';
 }
 
-function tooDeep() {
-  return new CallError('unserializable_result', 'result: the structure is too deep', 'RangeError');
-}
-
 /**
+ * The first thing in a value that has no form, and whether bytes stand before it.
+ *
  * @param {unknown} value
- * @returns {CallError | undefined}
+ * @param {string} what
+ * @returns {{problem?: CallError, holdsBytes: boolean}}
  */
-function unserializable(value) {
+function lookThrough(value, what) {
+  let holdsBytes = false;
   let problem = '';
   let place;
   try {
-    place = find(value, (item, above) => (problem = problemOf(item, above)) !== '');
+    place = find(value, (item, above) => {
+      if (typeof item === 'object' && travelsAsBytes(item)) {
+        holdsBytes = true;
+        return undefined;
+      }
+      problem = problemOf(item, above);
+      return problem !== '';
+    });
   } catch (error) {
     if (!isStackOverflow(error)) throw error;
-    return undefined; // too deep to look through, though JSON.stringify managed it
+    return {holdsBytes}; // too deep to look through, though JSON.stringify may manage it
   }
-  if (place === undefined) return undefined;
-  const where = place ? `result ${place}` : 'result';
-  return new CallError('unserializable_result', `${where}: ${problem}`, 'TypeError');
+  if (place === undefined) return {holdsBytes};
+  const where = place ? `${what} ${place}` : what;
+  return {problem: new CallError('unserializable_result', `${where}: ${problem}`, 'TypeError'), holdsBytes};
 }
 
 /**
@@ -171,9 +151,9 @@ function problemOf(item, above) {
   if (above.includes(item)) return 'the structure contains itself';
   if (item instanceof Date && Number.isNaN(item.getTime())) return 'an invalid Date has no JSON form';
   const hasJson = 'toJSON' in item && typeof item.toJSON === 'function';
-  if (hasJson || Array.isArray(item)) return '';
+  if (hasJson || Array.isArray(item) || isBoxedPrimitive(item)) return '';
   if (ArrayBuffer.isView(item)) {
-    return `a ${item.constructor.name} has no JSON form; return Array.from(…), or a Uint8Array as the whole result`;
+    return `a ${item.constructor.name} has no JSON form; return Array.from(…) or a Uint8Array`;
   }
   if (Object.keys(item).length > 0) return '';
   const prototype = Object.getPrototypeOf(item);
@@ -185,24 +165,40 @@ function problemOf(item, above) {
 
 /**
  * The place of the first item, depth first, that `test` accepts: 'options.items[3].price'.
+ * Where it gives undefined, what is inside is not looked at.
  *
  * @param {unknown} value
- * @param {(item: unknown, above: unknown[]) => boolean} test
+ * @param {(item: unknown, above: unknown[]) => boolean | undefined} test
  * @param {string} [path]
  * @param {unknown[]} [above]
  * @returns {string | undefined}
  */
-function find(value, test, path = '', above = []) {
-  if (test(value, above)) return path;
-  if (value === null || typeof value !== 'object') return undefined;
-  const inside = [...above, value];
+export function find(value, test, path = '', above = []) {
+  const verdict = test(value, above);
+  if (verdict) return path;
+  if (verdict === undefined || value === null || typeof value !== 'object') return undefined;
+  above.push(value);
+  const found = findInside(value, test, path, above);
+  above.pop();
+  return found;
+}
+
+/**
+ * @param {object} value
+ * @param {Parameters<typeof find>[1]} test
+ * @param {string} path
+ * @param {unknown[]} above
+ * @returns {string | undefined}
+ */
+function findInside(value, test, path, above) {
   if ('toJSON' in value && typeof value.toJSON === 'function') {
     const plain = value.toJSON();
-    if (plain !== value) return find(plain, test, path, inside);
+    if (plain !== value) return find(plain, test, path, above);
   }
+  const isArray = Array.isArray(value);
   for (const [key, item] of Object.entries(value)) {
-    const step = Array.isArray(value) ? `[${key}]` : path ? `.${key}` : key;
-    const found = find(item, test, path + step, inside);
+    const step = isArray ? `[${key}]` : path ? `.${key}` : key;
+    const found = find(item, test, path + step, above);
     if (found !== undefined) return found;
   }
   return undefined;

@@ -6,13 +6,19 @@
 
 import {Socket} from 'node:net';
 import {format} from 'node:util';
-import {Call, currentCall, describeError, run} from './calls.mjs';
+import {parseBody} from './arguments.mjs';
+import {Call, currentCall, run} from './calls.mjs';
 import {ConfigError, describeFailure, loadConfig, readFunctions, readOptions} from './config.mjs';
-import {LoadedFiles} from './loaded_files.mjs';
+import {describeError} from './errors.mjs';
 import {Decoder, Kind, encode, splitCall} from './frames.mjs';
+import {LoadedFiles} from './loaded_files.mjs';
+import {Outbox} from './outbox.mjs';
 import {markLines} from './output.mjs';
 import {userStack} from './stacks.mjs';
-import {CallError, encodeResult, parseBody} from './values.mjs';
+import {CallError, encodeResult} from './values.mjs';
+
+/** So long may an answer wait for others, to go in the same write. */
+const LONGEST_WAIT_MS = 1;
 
 const path = process.argv[2];
 const settings = JSON.parse(process.argv[3]);
@@ -20,6 +26,7 @@ process.argv.splice(2, 2);
 
 const channel = new Socket({fd: settings.channel, readable: true, writable: true});
 channel.on('error', () => process.exit(1)); // the host is gone, in the middle of a write
+const outbox = new Outbox(channel);
 const endOutput = markLines(process.stdout, currentCall);
 const endErrors = markLines(process.stderr, currentCall);
 
@@ -36,7 +43,7 @@ let draining = false;
  * @param {unknown} value
  */
 function sendJson(kind, callId, value) {
-  channel.write(encode(kind, callId, JSON.stringify(value)));
+  outbox.post(kind, callId, JSON.stringify(value));
 }
 
 /** @returns {import('./calls.mjs').Logger} */
@@ -115,19 +122,45 @@ function settle(call, error, value) {
     return;
   }
   call.settled = true;
-  calls.delete(call.id);
   endOutput(call);
   endErrors(call);
-  let frame;
+  const outcome = encodeOutcome(call, error, value);
+  if (call.stream === undefined) {
+    answer(call, outcome);
+  } else {
+    call.stream.end();
+    call.stream.whenSent(() => answer(call, outcome));
+  }
+}
+
+/**
+ * @param {Call} call
+ * @param {unknown} error
+ * @param {unknown} value
+ * @returns {{kind: number, form: string, payload: string | Buffer}}
+ */
+function encodeOutcome(call, error, value) {
   try {
     if (error !== undefined) throw error;
-    const {form, payload} = encodeResult(value);
-    frame = encode(Kind.RESULT, call.id, payload, form);
+    const {form, payload} = encodeResult(value, call.streams);
+    return {kind: Kind.RESULT, form, payload};
   } catch (problem) {
-    frame = encode(Kind.ERROR, call.id, JSON.stringify(describeError(problem, call)));
+    return {kind: Kind.ERROR, form: '', payload: JSON.stringify(describeError(problem, call))};
   }
+}
+
+/**
+ * @param {Call} call
+ * @param {ReturnType<typeof encodeOutcome>} outcome
+ */
+function answer(call, {kind, form, payload}) {
+  calls.delete(call.id);
   if (settings.reload) loadedFiles.report();
-  channel.write(frame);
+  try {
+    outbox.post(kind, call.id, payload, form);
+  } catch (error) {
+    outbox.post(Kind.ERROR, call.id, JSON.stringify(describeError(error, call))); // too large for a frame
+  }
   if (draining && calls.size === 0) end();
 }
 
@@ -137,20 +170,21 @@ function settle(call, error, value) {
  */
 function accept({functions, host}, {callId, payload}) {
   const {header, body} = splitCall(payload);
-  const call = new Call(callId, header, host);
+  const call = new Call(callId, header, host, outbox);
   calls.set(callId, call);
   const fn = functions.get(header.name);
   try {
     if (fn === undefined) {
       throw new CallError('unknown_function', `Not found. Unknown function "${header.name}"`);
     }
-    run(call, fn, parseBody(body), (error, value) => settle(call, error, value));
+    run(call, fn, parseBody(body, header.type), (error, value) => settle(call, error, value));
   } catch (error) {
     settle(call, error);
   }
 }
 
 function end() {
+  outbox.flush();
   channel.end(() => process.exit(0));
 }
 
@@ -166,18 +200,30 @@ function serve(loaded) {
       process.exit(1);
     }
   }
+  /** @param {import('./frames.mjs').Frame} frame */
+  function handle(frame) {
+    if (frame.kind === Kind.CALL) {
+      accept(loaded, frame);
+    } else if (frame.kind === Kind.CHUNK) {
+      calls.get(frame.callId)?.stream?.credit(frame.payload.readUInt32BE(0));
+    } else if (frame.kind === Kind.CANCEL) {
+      calls.get(frame.callId)?.cancel(); // it keeps its slot until the function has ended
+    } else if (frame.kind === Kind.PING) {
+      outbox.post(Kind.PONG, frame.callId, frame.payload);
+    } else if (frame.kind === Kind.DRAIN) {
+      draining = true;
+      if (calls.size === 0) end();
+    }
+  }
   channel.on('data', (data) => {
-    for (const frame of decode(/** @type {Buffer} */ (data))) {
-      if (frame.kind === Kind.CALL) {
-        accept(loaded, frame);
-      } else if (frame.kind === Kind.CANCEL) {
-        calls.get(frame.callId)?.cancel(); // it keeps its slot until the function has ended
-      } else if (frame.kind === Kind.PING) {
-        channel.write(encode(Kind.PONG, frame.callId, frame.payload));
-      } else if (frame.kind === Kind.DRAIN) {
-        draining = true;
-        if (calls.size === 0) end();
-      }
+    const frames = decode(/** @type {Buffer} */ (data));
+    if (frames.length === 1) return handle(frames[0]);
+    let began = performance.now();
+    for (const frame of frames) {
+      handle(frame);
+      if (performance.now() - began < LONGEST_WAIT_MS) continue;
+      outbox.flush(); // answers do not wait for the calls behind theirs
+      began = performance.now();
     }
   });
   channel.on('end', () => process.exit(0)); // EOF: the host is gone
@@ -193,6 +239,7 @@ function serve(loaded) {
 
 /** @param {unknown} error */
 function refuse(error) {
+  outbox.flush();
   const failure = {...describeFailure(error, path), files: loadedFiles.all()};
   channel.end(encode(Kind.ERROR, 0, JSON.stringify({code: 'config', ...failure})), () => process.exit(1));
 }
@@ -202,9 +249,11 @@ process.on('exit', () => {
     endOutput(call); // what it said last may lack a line's end
     endErrors(call);
   }
+  outbox.flush();
 });
 process.on('uncaughtException', onUncaught);
 process.on('unhandledRejection', onUncaught);
+process.setSourceMapsEnabled(true);
 load(path).then(serve, refuse).catch((error) => {
   console.error(error); // a mistake of ours: without an end, the host would wait for nothing
   process.exit(1);

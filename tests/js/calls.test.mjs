@@ -3,18 +3,22 @@
 
 import assert from 'node:assert/strict';
 import {EventEmitter} from 'node:events';
+import {PassThrough} from 'node:stream';
 import {describe, test} from 'node:test';
-import {Call, currentCall, describeError, run} from '../../jshost/js/calls.mjs';
-import {CallError} from '../../jshost/js/values.mjs';
+import {Call, currentCall, run} from '../../jshost/js/calls.mjs';
+import {describeError} from '../../jshost/js/errors.mjs';
+import {Outbox} from '../../jshost/js/outbox.mjs';
 
 /** @typedef {{error?: any, value?: any, call: Call, warnings: string[]}} Outcome */
 
+const outbox = new Outbox(new PassThrough());
+
 /** @param {string[]} [warnings] */
-function makeCall(warnings = []) {
+function makeCall(warnings = [], header = {}) {
   const warn = (/** @type {unknown[]} */ ...args) => void warnings.push(args.join(' '));
   const logger = {log: warn, info: warn, warn, error: warn, debug: warn};
   const host = {config: {apiKey: 'secret'}, logger, addFunction() {}};
-  return new Call(7, {name: 'f', timeout: 2.5, requestId: '7-1'}, host);
+  return new Call(7, {name: 'f', timeout: 2.5, requestId: '7-1', ...header}, host, outbox);
 }
 
 /**
@@ -127,25 +131,6 @@ describe('a failure', () => {
   }
 });
 
-describe('a stream is not silently an empty object', () => {
-  /** @type {[string, (...args: any[]) => unknown][]} */
-  const forms = [
-    ['a generator', function* () { yield 1; }],
-    ['an async generator', async function* () { yield 1; }],
-    ['a promise of an async generator', async () => (async function* () { yield 1; })()],
-    ['an iterator', () => [1, 2].values()],
-    ['a stream by callback', (_, cb) => { cb(null, (function* () { yield 1; })()); }],
-  ];
-  for (const [name, fn] of forms) {
-    test(name, async () => {
-      const {error} = await outcome(fn);
-      assert.ok(error instanceof CallError);
-      assert.equal(error.code, 'unserializable_result');
-      assert.match(error.message, /^result: a generator has no JSON form; return an array/);
-    });
-  }
-});
-
 describe('what comes after the answer', () => {
   test('a second call of the callback is logged and ignored', async () => {
     const {value, warnings} = await outcome((_, cb) => {
@@ -198,7 +183,7 @@ describe('the context', () => {
 
   test('calls at the same time have their own', async () => {
     const ids = await Promise.all([1, 2, 3].map((id) => new Promise((resolve) => {
-      const call = new Call(id, {name: 'f', timeout: null, requestId: `id-${id}`}, makeCall().host);
+      const call = new Call(id, {name: 'f', timeout: null, requestId: `id-${id}`}, makeCall().host, outbox);
       run(call, async () => {
         await null;
         return currentCall()?.requestId;
@@ -223,87 +208,10 @@ describe('the context', () => {
     assert.equal(call.signal.aborted, true);
     assert.equal(call.signal.reason.name, 'AbortError');
   });
-});
 
-describe('a described error', () => {
-  /** @param {any} error */
-  const describeIt = (error, call = makeCall()) => describeError(error, call);
-
-  test('has its class, its message and its stack', () => {
-    const {code, name, message, stack} = describeIt(boom);
-    assert.deepEqual([code, name, message], ['function_failed', 'TypeError', 'boom']);
-    assert.ok(stack.startsWith('TypeError: boom\n    at '));
-    assert.ok(stack.includes('calls.test.mjs'));
+  test('has the caller\'s trace context', () => {
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    assert.equal(makeCall([], {traceparent}).traceparent, traceparent);
+    assert.equal(makeCall().traceparent, undefined);
   });
-
-  test('has the name of a class of its own', () => {
-    class OutOfStock extends Error {
-      name = 'OutOfStock';
-    }
-    assert.equal(describeIt(new OutOfStock('tea')).name, 'OutOfStock');
-  });
-
-  test('ends where the user\'s code ends', async () => {
-    const {error, call} = await outcome(function myFunction() { throw new Error('here'); });
-    const {stack} = describeError(error, call);
-    assert.ok(stack.includes('myFunction'));
-    assert.ok(!stack.includes('jshost/js/calls.mjs'), stack);
-    assert.ok(!stack.includes('node:internal'), stack);
-  });
-
-  test('of a cancelled call has a code of its own', () => {
-    const call = makeCall();
-    call.cancel();
-    assert.equal(describeIt(boom, call).code, 'cancelled');
-  });
-
-  test('of our own has its code and no stack', () => {
-    const error = new CallError('unsafe_integer', 'argument id: too large', 'TypeError');
-    assert.deepEqual(describeIt(error), {
-      code: 'unsafe_integer',
-      name: 'TypeError',
-      message: 'argument id: too large',
-      stack: '',
-    });
-  });
-
-  /** @type {[string, any, string][]} */
-  const oddities = [
-    ['a string', 'out of tea', 'out of tea'],
-    ['a number', 404, '404'],
-    ['an object', {status: 404}, '{"status":404}'],
-    ['a symbol', Symbol('tea'), 'Symbol(tea)'],
-    ['a BigInt', 7n, '7'],
-    ['a function', function tea() {}, 'function tea() {}'],
-  ];
-  for (const [name, thrown, message] of oddities) {
-    test(`of ${name} says that there is no stack`, () => {
-      const described = describeIt(thrown);
-      assert.deepEqual([described.name, described.message], ['', message]);
-      assert.match(described.stack, /was thrown, which has no stack; throw an Error to get one/);
-    });
-  }
-
-  test('of what looks like an error is read like one', () => {
-    const described = describeIt({name: 'HTTPError', message: 'gone', stack: 'HTTPError: gone\n    at f'});
-    assert.deepEqual([described.name, described.message], ['HTTPError', 'gone']);
-    assert.equal(described.stack, 'HTTPError: gone\n    at f');
-  });
-
-  const circular = /** @type {any} */ ({});
-  circular.self = circular;
-  const hostile = [
-    circular,
-    Object.create(null),
-    {toJSON() { throw new Error('no'); }},
-    {toJSON: () => undefined},
-    {get message() { throw new Error('no'); }},
-    {message: 'm', get stack() { throw new Error('no'); }},
-    {toString() { throw new Error('no'); }, toJSON() { throw new Error('no'); }},
-  ];
-  for (const [index, thrown] of hostile.entries()) {
-    test(`of a hostile object (${index}) is made of texts`, () => {
-      for (const text of Object.values(describeIt(thrown))) assert.equal(typeof text, 'string');
-    });
-  }
 });

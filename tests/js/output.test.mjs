@@ -6,6 +6,7 @@ import {Writable} from 'node:stream';
 import {beforeEach, describe, test} from 'node:test';
 import {format} from 'node:util';
 import {Call} from '../../jshost/js/calls.mjs';
+import {Outbox} from '../../jshost/js/outbox.mjs';
 import {markLines} from '../../jshost/js/output.mjs';
 
 /** @type {Buffer[]} */
@@ -34,7 +35,7 @@ beforeEach(() => {
 function makeCall(name, requestId = '7-1') {
   const nothing = () => {};
   const logger = {log: nothing, info: nothing, warn: nothing, error: nothing, debug: nothing};
-  return new Call(1, {name, timeout: null, requestId}, {config: {}, logger, addFunction: nothing});
+  return new Call(1, {name, timeout: null, requestId}, {config: {}, logger, addFunction: nothing}, new Outbox(new Writable()));
 }
 
 /**

@@ -1,12 +1,11 @@
 // @ts-check
-/** Bodies into values, results into bytes, and what JSON cannot say, with its place. */
+/** Results into bytes, and what has no form, with its place. */
 
 import assert from 'node:assert/strict';
 import {describe, test} from 'node:test';
-import {CallError, encodeResult, parseBody} from '../../jshost/js/values.mjs';
-
-/** @param {string} text */
-const parse = (text) => parseBody(Buffer.from(text));
+import {runInNewContext} from 'node:vm';
+import {decodeParts} from '../../jshost/js/multipart.mjs';
+import {CallError, encodeChunk, encodeResult} from '../../jshost/js/values.mjs';
 
 /**
  * What a call fails with.
@@ -23,95 +22,6 @@ function failure(work) {
   }
   return assert.fail('it does not fail');
 }
-
-describe('a body', () => {
-  test('is a JSON object', () => {
-    assert.deepEqual(parse('{"a": [1, null, "größe 🙂"], "b": {}}'), {a: [1, null, 'größe 🙂'], b: {}});
-  });
-
-  test('may be empty', () => {
-    assert.deepEqual(parse(''), {});
-  });
-
-  test('keeps lone surrogates and controls', () => {
-    assert.deepEqual(parse('{"a": "\\ud800 \\u0000 \\u2028"}'), {a: '\ud800 \0 \u2028'});
-  });
-
-  test('keeps a key that is called __proto__ to itself', () => {
-    const data = parse('{"__proto__": {"evil": true}}');
-    assert.equal(Object.getPrototypeOf(data), Object.prototype);
-    assert.equal(/** @type {any} */ ({}).evil, undefined);
-  });
-
-  for (const [text, kind] of [['[1]', 'array'], ['"a"', 'string'], ['1', 'number'], ['true', 'boolean'], ['null', 'null']]) {
-    test(`that is a JSON ${kind} is refused`, () => {
-      const error = failure(() => parse(text));
-      assert.equal(error.code, 'not_an_object');
-      assert.equal(error.message, `the body must be a JSON object, not a JSON ${kind}`);
-    });
-  }
-
-  for (const text of ['{', '{"a": }', '{a: 1}', "{'a': 1}", '{} {}', 'undefined', '{"a": NaN}', ' ', '\ufeff{}']) {
-    test(`${JSON.stringify(text)} is malformed`, () => {
-      const error = failure(() => parse(text));
-      assert.equal(error.code, 'malformed_json');
-      assert.match(error.message, /^the body is not JSON: /);
-    });
-  }
-
-  for (const hex of ['7b2261223a22ff227d', 'ff', '7b2261223a22eda080227d', 'fffe7b007d00']) {
-    test(`${hex} is not UTF-8`, () => {
-      const error = failure(() => parseBody(Buffer.from(hex, 'hex')));
-      assert.deepEqual([error.code, error.message], ['malformed_json', 'the body is not UTF-8']);
-    });
-  }
-});
-
-describe('a number in a body', () => {
-  for (const text of [
-    '9007199254740991',
-    '9007199254740992',
-    '-9007199254740992',
-    '1234567890123456.5',
-    '0.12345678901234567890',
-    '1e300',
-    '12345678901234567890e5',
-    '"9007199254740993"',
-    '"a \\" 9007199254740993"',
-    '"a \\\\", "b": "9007199254740993 \\\\\\" 9007199254740993"',
-    '{"9007199254740993": 1}',
-    '"\\u0022 9007199254740993"',
-    '["a\\\\", "9007199254740993"]',
-  ]) {
-    test(`${text} arrives`, () => {
-      assert.deepEqual(parse(`{"a": ${text}}`), JSON.parse(`{"a": ${text}}`));
-    });
-  }
-
-  for (const [text, place, token] of [
-    ['{"id": 9007199254740993}', 'id', '9007199254740993'],
-    ['{"id": -9007199254740993}', 'id', '-9007199254740993'],
-    ['{"options": {"items": [1, {"price": 123456789012345678901}]}}', 'options.items[1].price', '123456789012345678901'],
-    ['{"a": "x \\\\", "b": 9007199254740993}', 'b', '9007199254740993'],
-    ['{"a": "\\"", "b": [9007199254740993]}', 'b[0]', '9007199254740993'],
-    [`{"a": 1${'0'.repeat(400)}}`, 'a', `1${'0'.repeat(400)}`],
-  ]) {
-    test(`${text.slice(0, 60)} would be rounded`, () => {
-      const error = failure(() => parse(text));
-      assert.deepEqual([error.code, error.errorName], ['unsafe_integer', 'TypeError']);
-      assert.ok(error.message.startsWith(`argument ${place}: ${token} is beyond 2**53`), error.message);
-    });
-  }
-
-  for (const megabytes of [1, 16]) {
-    test(`beside a string of ${megabytes} MB is looked at`, () => {
-      const long = 'x"\\'.repeat((megabytes * 1024 * 1024) / 3);
-      assert.equal(parse(JSON.stringify({long, digits: '1234567890123456789'})).long, long);
-      const error = failure(() => parse(`{"long": ${JSON.stringify(long)}, "id": 9007199254740993}`));
-      assert.equal(error.code, 'unsafe_integer');
-    });
-  }
-});
 
 describe('a result', () => {
   /** @type {[unknown, string, string | Uint8Array][]} */
@@ -139,8 +49,10 @@ describe('a result', () => {
     [[{}], 'j', '[{}]'],
     ['null', 't', 'null'],
     [['null', '{}'], 'j', '["null","{}"]'],
-    [Uint8Array.of(0xff, 0), 'b', Uint8Array.of(0xff, 0)],
+    [Uint8Array.of(0xff, 0), 'b', Buffer.of(0xff, 0)],
     [Buffer.from('ab'), 'b', Buffer.from('ab')],
+    [Uint8Array.of(1, 2).buffer, 'b', Buffer.of(1, 2)],
+    [new Uint8Array(Uint8Array.of(1, 2, 3, 4).buffer, 1, 2), 'b', Buffer.of(2, 3)],
   ];
   for (const [index, [value, form, payload]] of results.entries()) {
     test(`${index}: ${form} ${payload}`, () => {
@@ -170,7 +82,7 @@ describe('what JSON cannot say', () => {
     ['a forgotten promise', Promise.resolve(1), 'a Promise has no JSON form'],
     ['an invalid Date', new Date(NaN), 'an invalid Date has no JSON form'],
     ['a typed array', new Float64Array([1, 2]), 'a Float64Array has no JSON form; return Array.from'],
-    ['an ArrayBuffer', new ArrayBuffer(1), 'a ArrayBuffer has no JSON form'],
+    ['a DataView', new DataView(new ArrayBuffer(1)), 'a DataView has no JSON form'],
   ];
   for (const [name, value, problem] of refused) {
     test(`${name} alone`, () => {
@@ -237,5 +149,114 @@ describe('a null beside it does not make a good result bad', () => {
       toJSON() { return this; }
     }
     assert.equal(encodeResult(new Model()).payload, '{"name":"tea","price":null}');
+  });
+});
+
+describe('a result that holds bytes', () => {
+  /** @param {unknown} value */
+  function parts(value) {
+    const {form, payload} = encodeResult(value);
+    assert.equal(form, 'm');
+    const body = /** @type {Buffer} */ (payload);
+    const type = `multipart/form-data; boundary=${body.toString('utf8', 2, body.indexOf('\r\n'))}`;
+    return decodeParts(type, body).map(({name, contentType, data}) => [name, contentType, data.toString('latin1')]);
+  }
+
+  const octets = 'application/octet-stream';
+  class Page {
+    title = 'a';
+    #image = Buffer.from('png');
+    toJSON() { return {title: this.title, image: this.#image}; }
+  }
+  const many = [1, 2].map((id) => ({id, data: Buffer.from(`${id}`)}));
+  /** @type {[string, unknown, string, string[][]][]} */
+  const forms = [
+    ['a Buffer', {a: 1, image: Buffer.from('png')}, '{"a":1,"image":null}', [['/image', 'png']]],
+    ['an empty Buffer', {image: Buffer.alloc(0)}, '{"image":null}', [['/image', '']]],
+    ['a Uint8Array', {image: Uint8Array.of(0x61)}, '{"image":null}', [['/image', 'a']]],
+    ['an empty Uint8Array', {image: new Uint8Array(0)}, '{"image":null}', [['/image', '']]],
+    ['an ArrayBuffer', {image: Uint8Array.of(0x61).buffer}, '{"image":null}', [['/image', 'a']]],
+    ['bytes in an array', [1, [Buffer.from('a')]], '[1,[null]]', [['/1/0', 'a']]],
+    ['many', many, '[{"id":1,"data":null},{"id":2,"data":null}]', [['/0/data', '1'], ['/1/data', '2']]],
+    ['the same twice', [many[0].data, many[0].data], '[null,null]', [['/0', '1'], ['/1', '1']]],
+    ['a member called data', {data: Buffer.from('a')}, '{"data":null}', [['/data', 'a']]],
+    ['slashes and tildes', {'a/b~c': Buffer.from('a')}, '{"a/b~c":null}', [['/a~1b~0c', 'a']]],
+    ['quotes and line ends', {'"\r\n%22': Buffer.from('a')}, '{"\\"\\r\\n%22":null}', [['/"\r\n%22', 'a']]],
+    ['what toJSON gives', new Page(), '{"title":"a","image":null}', [['/image', 'png']]],
+    ['dates, nulls and nothings', {d: new Date(0), n: null, u: undefined, f() {}, b: Buffer.from('a')},
+      '{"d":"1970-01-01T00:00:00.000Z","n":null,"b":null}', [['/b', 'a']]],
+    ['boxed primitives', [new String('a'), new Number(1), Buffer.from('a')], '["a",1,null]', [['/2', 'a']]],
+    ['__proto__', JSON.parse('{"__proto__":{"a":1}}', (key, item) => (key === 'a' ? Buffer.from('a') : item)),
+      '{"__proto__":{"a":null}}', [['/__proto__/a', 'a']]],
+    ['another realm\'s bytes', {a: runInNewContext('Uint8Array.of(0x61)')}, '{"a":null}', [['/a', 'a']]],
+  ];
+  for (const [name, value, json, pieces] of forms) {
+    test(`has ${name} beside its JSON`, () => {
+      assert.deepEqual(parts(value), [['data', 'application/json', json], ...pieces.map(([place, data]) => [place, octets, data])]);
+    });
+  }
+
+  test('is form m also where JSON is asked for', () => {
+    assert.equal(encodeResult({a: Buffer.from('a')}, true).form, 'm');
+    assert.equal(encodeResult(Buffer.from('a'), true).form, 'b');
+  });
+
+  test('still must be made of what has a form', () => {
+    const circular = /** @type {any} */ ({image: Buffer.from('a'), list: []});
+    circular.list.push(circular);
+    /** @type {[unknown, RegExp][]} */
+    const refused = [
+      [{image: Buffer.from('a'), price: NaN}, /^result price: NaN has no JSON form/],
+      [{image: Buffer.from('a'), tags: new Set()}, /^result tags: a Set has no JSON form/],
+      [{image: Buffer.from('a'), id: 1n}, /^result id: the BigInt 1n has no JSON form/],
+      [{image: Buffer.from('a'), samples: new Float32Array(1)}, /^result samples: a Float32Array has no JSON form/],
+      [circular, /^result list\[0\]: the structure contains itself/],
+    ];
+    for (const [value, message] of refused) assert.match(failure(() => encodeResult(value)).message, message);
+  });
+
+  test('goes by the JSON form that a program gave its buffers', (t) => {
+    const original = Object.getOwnPropertyDescriptor(Buffer.prototype, 'toJSON');
+    t.after(() => Object.defineProperty(Buffer.prototype, 'toJSON', /** @type {any} */ (original)));
+    /** @type {any} */ (Buffer.prototype).toJSON = /** @this {Buffer} */ function () { return this.toString('base64'); };
+    const value = {image: Buffer.from('png'), nothing: null};
+    assert.deepEqual(encodeResult(value), {form: 'j', payload: '{"image":"cG5n","nothing":null}'});
+  });
+});
+
+describe('with JSON asked for', () => {
+  test('a string is JSON', () => {
+    assert.deepEqual(encodeResult('a', true), {form: 'j', payload: '"a"'});
+    assert.deepEqual(encodeResult('', true), {form: 'j', payload: '""'});
+    assert.deepEqual(encodeResult(1, true), {form: 'j', payload: '1'});
+  });
+});
+
+describe('a chunk', () => {
+  /** @type {[unknown, string, string | Buffer][]} */
+  const chunks = [
+    ['a\nb', 'j', '"a\\nb"'],
+    [undefined, 'j', 'null'],
+    [null, 'j', 'null'],
+    [{a: [1]}, 'j', '{"a":[1]}'],
+    [Buffer.from('a'), 'b', Buffer.from('a')],
+    [Uint8Array.of(1).buffer, 'b', Buffer.of(1)],
+  ];
+  for (const [value, form, payload] of chunks) {
+    test(`${form} ${payload}`, () => {
+      assert.deepEqual(encodeChunk(value), {form, payload});
+    });
+  }
+
+  test('may hold no bytes', () => {
+    for (const value of [{image: Buffer.from('a')}, [new Uint8Array(1)], {a: {b: new ArrayBuffer(1)}}]) {
+      const {code, message} = failure(() => encodeChunk(value));
+      assert.equal(code, 'unserializable_result');
+      assert.equal(message, 'chunk: bytes inside a value cannot be streamed; send them as a chunk of their own');
+    }
+  });
+
+  test('that has no form says so', () => {
+    assert.match(failure(() => encodeChunk({a: NaN})).message, /^chunk a: NaN has no JSON form/);
   });
 });
