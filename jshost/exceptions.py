@@ -42,6 +42,9 @@ __all__ = [
     "from_envelope",
 ]
 
+DEEPEST_CAUSE = 5
+"""How many errors of a chain of causes travel, beside the one that was raised last."""
+
 
 class JSHostError(Exception):
     """The base of every error that jshost raises."""
@@ -70,6 +73,10 @@ class RemoteError(JSHostError):
         code: a key of `CODES`.
         status: the HTTP status that belongs to the code.
         request_id: the id under which both sides logged the call, or None.
+        properties: what else the remote error had: a JavaScript error's own properties (`code`),
+            a Python exception's public attributes.
+
+    Its `__cause__` is the remote error's cause, where there was one: a `FunctionError` as well.
     """
 
     default_code = "function_failed"
@@ -83,6 +90,7 @@ class RemoteError(JSHostError):
         error_name: str = "",
         code: str | None = None,
         request_id: str | None = None,
+        properties: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.name = name
@@ -91,6 +99,7 @@ class RemoteError(JSHostError):
         self.error_name = error_name
         self.code = code if code is not None else self.default_code
         self.request_id = request_id
+        self.properties = dict(properties) if properties is not None else {}
 
     def __str__(self) -> str:
         headline = f"{self.error_name}: {self.message}" if self.error_name else self.message
@@ -110,21 +119,39 @@ class RemoteError(JSHostError):
         """The JSON object that stands for this error on the wire; `from_envelope` reads it."""
         return {
             "code": self.code,
-            "name": self.error_name,
-            "message": self.message,
-            "stack": self.stack,
+            **self._details(0),
             "function": self.name,
             "requestId": self.request_id,
         }
 
+    def _details(self, depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "name": self.error_name,
+            "message": self.message,
+            "stack": self.stack,
+        }
+        if self.properties:
+            found["properties"] = self.properties
+        if isinstance(self.__cause__, RemoteError) and depth < DEEPEST_CAUSE:
+            found["cause"] = self.__cause__._details(depth + 1)
+        return found
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__)
+        cause = self.__cause__ if isinstance(self.__cause__, RemoteError) else None
+        return _rebuild, (type(self), self.args, self.__dict__, cause)
 
 
-def _rebuild(cls: type[RemoteError], args: tuple[Any, ...], state: dict[str, Any]) -> RemoteError:
+def _rebuild(
+    cls: type[RemoteError],
+    args: tuple[Any, ...],
+    state: dict[str, Any],
+    cause: RemoteError | None,
+) -> RemoteError:
     """Unpickle: multiprocessing and Celery carry exceptions between processes."""
     error = cls(*args)
     error.__dict__.update(state)
+    if cause is not None:
+        error.__cause__ = cause
     return error
 
 
@@ -181,6 +208,7 @@ class FunctionTimeout(RemoteError, TimeoutError):
 CODES: Mapping[str, tuple[int, type[RemoteError]]] = {
     "bad_request": (400, RequestError),
     "malformed_json": (400, RequestError),
+    "malformed_multipart": (400, RequestError),
     "not_an_object": (400, RequestError),
     "wrong_hash": (400, RequestError),
     "host_not_allowed": (400, RequestError),
@@ -204,24 +232,46 @@ CODES: Mapping[str, tuple[int, type[RemoteError]]] = {
 }
 
 
-def from_envelope(envelope: Mapping[str, Any], *, name: str | None = None) -> RemoteError:
+def from_envelope(
+    envelope: Mapping[str, Any],
+    *,
+    name: str | None = None,
+    cls: type[RemoteError] | None = None,
+) -> RemoteError:
     """Build the error that a JSON envelope stands for.
 
     Args:
-        envelope: ``{code, name, message, stack, function, requestId}``; all but code optional.
+        envelope: ``{code, name, message, stack, function, requestId, properties, cause}``, all
+            but code optional; cause is ``{name, message, stack, properties, cause}``.
         name: the function's name, where the envelope does not give it.
+        cls: the class of the error, in the place of the code's.
 
     Returns:
-        An instance of the class that `CODES` gives for the code; `FunctionError` for codes that
-        this version does not know.
+        An instance of `cls`, or of the class that `CODES` gives for the code; `FunctionError` for
+        codes that this version does not know.
     """
+    return _from_envelope(envelope, name, 0, cls)
+
+
+def _from_envelope(
+    envelope: Mapping[str, Any],
+    name: str | None,
+    depth: int,
+    cls: type[RemoteError] | None = None,
+) -> RemoteError:
     code = str(envelope.get("code") or "function_failed")
-    _, cls = CODES.get(code, (500, FunctionError))
-    return cls(
+    _, usual = CODES.get(code, (500, FunctionError))
+    properties = envelope.get("properties")
+    error = (cls or usual)(
         str(envelope.get("message") or ""),
         name=envelope.get("function") or name,
         stack=str(envelope.get("stack") or ""),
         error_name=str(envelope.get("name") or ""),
         code=code,
         request_id=envelope.get("requestId"),
+        properties=properties if isinstance(properties, Mapping) else None,
     )
+    cause = envelope.get("cause")
+    if isinstance(cause, Mapping) and depth < DEEPEST_CAUSE:
+        error.__cause__ = _from_envelope(cause, None, depth + 1)
+    return error

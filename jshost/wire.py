@@ -14,6 +14,11 @@ dataclass                      an object of its fields
 lazy Django string             ``str``
 =============================  ==============================================
 
+bytes, bytearray, memoryview and files open in binary mode may stand anywhere: JSON cannot say
+them, so they travel beside it, each as a part of a multipart/form-data body. The first part,
+``data``, is the JSON, with null where bytes were; the name of each further part is its place, as
+a JSON Pointer (RFC 6901).
+
 Everything else, and NaN and the infinities, is an error that names the place of the value.
 """
 
@@ -24,15 +29,27 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping
+from json import JSONEncoder
 from typing import Any
 
-__all__ = ["Encoder", "body_hash", "decode_result", "encode_arguments", "encode_result"]
+__all__ = [
+    "Encoder",
+    "body_hash",
+    "decode_call",
+    "decode_json",
+    "decode_result",
+    "encode_arguments",
+    "encode_call",
+    "encode_result",
+]
 
-JSON, TEXT, BYTES = b"j", b"t", b"b"
+JSON, TEXT, BYTES, MULTIPART = b"j", b"t", b"b", b"m"
 """How a RESULT frame's payload begins: the form of the value behind it."""
 
+JSON_TYPE, BYTES_TYPE = "application/json", "application/octet-stream"
 
-class Encoder(json.JSONEncoder):
+
+class Encoder(JSONEncoder):
     """JSON with the rules in this module's docstring; subclass it to add your own."""
 
     def default(self, o: Any) -> Any:
@@ -71,60 +88,192 @@ _encoders: dict[type[json.JSONEncoder], Callable[[Any], str]] = {}
 
 def _encode(encoder: type[json.JSONEncoder]) -> Callable[[Any], str]:
     if encoder not in _encoders:
-        _encoders[encoder] = encoder(allow_nan=False).encode
+        _encoders[encoder] = _encode_function(encoder(allow_nan=False))
     return _encoders[encoder]
+
+
+def _encode_function(encoder: json.JSONEncoder) -> Callable[[Any], str]:
+    """`encoder.encode`, without what the standard library does anew for every value: half of it.
+
+    It looks for no cycles: those end in a RecursionError.
+    """
+    make = getattr(json.encoder, "c_make_encoder", None)
+    cls = type(encoder)
+    is_usual = (cls.encode, cls.iterencode) == (JSONEncoder.encode, JSONEncoder.iterencode)
+    if make is None or not is_usual or encoder.indent is not None or not encoder.ensure_ascii:
+        return encoder.encode
+    write = make(
+        None,
+        encoder.default,
+        json.encoder.encode_basestring_ascii,
+        None,
+        encoder.key_separator,
+        encoder.item_separator,
+        encoder.sort_keys,
+        encoder.skipkeys,
+        False,
+    )
+    return lambda value: "".join(write(value, 0))
+
+
+def encode_call(
+    arguments: Mapping[str, Any], encoder: type[json.JSONEncoder] = Encoder
+) -> tuple[bytes, str]:
+    """The body of a call and its content type: JSON, or multipart where arguments hold bytes.
+
+    Raises:
+        TypeError: a value of a type that has no form here, or a file open in text mode.
+        ValueError: NaN, an infinity, or a structure that contains itself.
+        Both name the value's place: ``argument options.items[3].price: ...``.
+
+    Example:
+        >>> encode_call({"foo": "bar"})
+        (b'{"foo": "bar"}', 'application/json')
+    """
+    ordered = dict(sorted(arguments.items())) if len(arguments) > 1 else arguments
+    body, pieces = _encode_value(ordered, encoder, "argument")
+    if pieces is None:
+        return body, JSON_TYPE
+    content_type, body = _with_parts(body, pieces)
+    return body, content_type
 
 
 def encode_arguments(
     arguments: Mapping[str, Any], encoder: type[json.JSONEncoder] = Encoder
 ) -> bytes:
-    """The bytes of a call's body.
+    """As `encode_call`, where the body must be JSON.
 
     Raises:
-        TypeError: a value of a type that JSON does not have.
-        ValueError: NaN, an infinity, or a structure that contains itself.
-        Both name the value's place: ``argument options.items[3].price: ...``.
+        TypeError, ValueError: as `encode_call` does; bytes are a TypeError.
 
     Example:
         >>> encode_arguments({"foo": "bar"})
         b'{"foo": "bar"}'
     """
-    ordered = dict(sorted(arguments.items())) if len(arguments) > 1 else arguments
-    return _encode_value(ordered, encoder, "argument").encode("ascii", "surrogatepass")
+    body, content_type = encode_call(arguments, encoder)
+    if content_type != JSON_TYPE:
+        raise TypeError("arguments that hold bytes have no JSON form")
+    return body
 
 
-def encode_result(value: Any, encoder: type[json.JSONEncoder] = Encoder) -> tuple[bytes, bytes]:
-    """A function's result as (form, bytes), form being `JSON`, `TEXT` or `BYTES`.
+def encode_result(
+    value: Any,
+    encoder: type[json.JSONEncoder] = Encoder,
+    *,
+    force_json: bool = False,
+    what: str = "result",
+) -> tuple[bytes, bytes]:
+    """A function's result as (form, bytes), form being `JSON`, `TEXT`, `BYTES` or `MULTIPART`.
 
-    A str that UTF-8 cannot say (a lone surrogate) travels as a JSON string, unchanged.
+    A str that UTF-8 cannot say (a lone surrogate) travels as a JSON string, unchanged; with
+    `force_json`, each str does. `what` is what errors call the value.
 
     Raises:
-        TypeError, ValueError: as `encode_arguments` does.
+        TypeError, ValueError: as `encode_call` does.
     """
-    if isinstance(value, str):
+    if isinstance(value, str) and not force_json:
         try:
             return TEXT, value.encode()
         except UnicodeEncodeError:
             return JSON, json.dumps(value).encode("ascii")
     if isinstance(value, bytes | bytearray | memoryview):
         return BYTES, bytes(value)
-    return JSON, _encode_value(value, encoder, "result").encode("ascii", "surrogatepass")
+    body, pieces = _encode_value(value, encoder, what)
+    if pieces is None:
+        return JSON, body
+    if "" in pieces:  # the whole value
+        return BYTES, pieces[""]
+    return MULTIPART, _with_parts(body, pieces)[1]
+
+
+def _with_parts(body: bytes, pieces: Mapping[str, bytes]) -> tuple[str, bytes]:
+    from jshost.multipart import Part, encode_parts
+
+    parts = [Part("data", JSON_TYPE, body)]
+    parts += [Part(pointer, BYTES_TYPE, data) for pointer, data in pieces.items()]
+    return encode_parts(parts)
+
+
+def decode_call(content_type: str, body: bytes) -> Any:
+    """The arguments in a call's body; that they are an object is the caller's to check.
+
+    What a form holds counts as well: a part whose name does not begin with a slash is the
+    top-level argument of that name; a field is a str, or what its JSON says, and a file is bytes.
+
+    Raises:
+        ValueError: the body is not what its content type says.
+        RecursionError: its JSON is nested too deeply.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == JSON_TYPE:
+        return _decode(body.decode())
+    return _decode_multipart(content_type, body)
 
 
 def decode_result(content_type: str, body: bytes) -> Any:
-    """The value of a response: text is str, octet-stream is bytes, JSON is what it says.
+    """The value of a response: text is str, octet-stream is bytes, JSON is what it says, and
+    multipart is JSON with bytes in it.
 
     Raises:
         ValueError: a content type that functions never answer with, or a body that does not fit it.
     """
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "application/json":
-        return json.loads(body)
+    kind = content_type
+    if kind != JSON_TYPE:
+        kind = content_type.partition(";")[0].strip().lower()
+    if kind == JSON_TYPE:
+        return decode_json(body)
     if kind == "text/plain":
         return body.decode()
-    if kind == "application/octet-stream":
+    if kind == BYTES_TYPE:
         return body
+    if kind == "multipart/form-data":
+        return _decode_multipart(content_type, body)
     raise ValueError(f"no value travels as {content_type!r}")
+
+
+_scan: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_once"]
+
+
+def decode_json(body: bytes) -> Any:
+    """`json.loads` for UTF-8, which is faster where nothing stands around the value."""
+    text = body.decode()
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        end = -1
+    return value if end == len(text) else json.loads(text)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant).decode
+
+
+def _decode_multipart(content_type: str, body: bytes) -> Any:
+    from jshost.attachments import attach, token
+    from jshost.multipart import decode_parts
+
+    places: dict[str, Any] = {}
+    for name, part_type, data, filename in decode_parts(content_type, body):
+        kind = part_type.partition(";")[0].strip().lower()
+        try:
+            item: Any = data
+            if name == "data" or (kind == JSON_TYPE and filename is None):
+                item = _decode(data.decode())
+            elif kind == "text/plain" and filename is None:
+                item = data.decode()
+        except ValueError as error:
+            raise ValueError(f"the part {name!r}: {error}") from None
+        place = name if name == "data" or name.startswith("/") else f"/{token(name)}"
+        if place in places:
+            raise ValueError(f"the part {name!r} is there twice")
+        places[place] = item
+    value = places.pop("data", {})
+    for pointer, item in places.items():
+        attach(value, pointer, item)
+    return value
 
 
 def body_hash(body: bytes) -> str:
@@ -137,69 +286,23 @@ def body_hash(body: bytes) -> str:
     return hashlib.sha1(body, usedforsecurity=False).hexdigest()
 
 
-def _encode_value(value: Any, encoder: type[json.JSONEncoder], what: str) -> str:
+_Encoded = tuple[bytes, dict[str, bytes] | None]
+
+
+def _encode_value(value: Any, encoder: type[json.JSONEncoder], what: str) -> _Encoded:
+    """The value's JSON, and the bytes in it by their JSON Pointers: None where there are none.
+
+    JSON is tried first, for it is the usual case: what the encoder refuses is looked at after.
+    """
     try:
-        return _encode(encoder)(value)
+        return _encode(encoder)(value).encode("ascii", "surrogatepass"), None
     except (TypeError, ValueError, RecursionError) as error:
-        place = _locate(value, encoder, "", [])
-        if place is None:  # the encoder itself failed: in __json__(), say
+        from jshost.attachments import Refused, detach
+
+        try:
+            plain, pieces = detach(value, encoder(allow_nan=False), what)
+        except Refused as refused:
+            raise refused.kind(str(refused)) from error
+        if not pieces:  # the encoder itself failed: in __json__(), say
             raise
-        path, problem, kind = place
-        where = f"{what} {path}" if path else what
-        raise kind(f"{where}: {problem}") from error
-
-
-_Place = tuple[str, str, type[Exception]]
-
-
-def _locate(
-    value: Any, encoder: type[json.JSONEncoder], path: str, above: list[int]
-) -> _Place | None:
-    """Where the value that JSON cannot say stands, what is wrong with it, and the error's class."""
-    if value is None or isinstance(value, str | bool | int):
-        return None
-    if isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            return path, f"{value} has no JSON form; pass None or a string instead", ValueError
-        return None
-    if id(value) in above or len(above) > 500:
-        return path, "the structure contains itself, or is too deep", ValueError
-    above = [*above, id(value)]
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if key is not None and not isinstance(key, str | int | float | bool):
-                return path, f"the key {key!r} is a {_type_name(key)}; use a string", TypeError
-            found = _locate(item, encoder, f"{path}.{key}" if path else str(key), above)
-            if found:
-                return found
-        return None
-    if isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            found = _locate(item, encoder, f"{path}[{index}]", above)
-            if found:
-                return found
-        return None
-    if hasattr(value, "__json__") and not isinstance(value, type):
-        return _locate(value.__json__(), encoder, path, above)
-    try:
-        plain = encoder(allow_nan=False).default(value)
-    except TypeError:
-        return path, f"a {_type_name(value)} has no JSON form{_hint(value)}", TypeError
-    return _locate(plain, encoder, path, above)
-
-
-def _type_name(value: Any) -> str:
-    cls = type(value)
-    return (
-        cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-    )
-
-
-def _hint(value: Any) -> str:
-    if isinstance(value, set | frozenset):
-        return "; pass a list"
-    if isinstance(value, bytes | bytearray | memoryview):
-        return "; only a whole result may be bytes"
-    if hasattr(value, "__await__") or hasattr(value, "__anext__"):
-        return "; await it first"
-    return "; give its class a __json__() method, or pass its fields"
+    return _encode(encoder)(plain).encode("ascii", "surrogatepass"), pieces

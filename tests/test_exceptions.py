@@ -6,8 +6,10 @@ import ast
 import builtins
 import copy
 import inspect
+import json
 import pickle
 import re
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +233,90 @@ def test_the_errors_of_the_issue_can_be_imported_from_jshost() -> None:
     for cls in (ConfigError, ConnectionError, FunctionError, FunctionTimeout, UnexpectedResponse):
         assert getattr(jshost, cls.__name__) is cls
     assert jshost.ProcessError is ProcessError
+
+
+# Causes and properties
+
+NESTED: dict[str, Any] = {
+    "code": "function_failed",
+    "name": "SaveError",
+    "message": "not saved",
+    "stack": "SaveError: not saved\n    at save",
+    "function": "save",
+    "requestId": "r1",
+    "properties": {"code": "E_SAVE", "tries": 3},
+    "cause": {
+        "name": "Error",
+        "message": "no room",
+        "stack": "Error: no room\n    at write",
+        "properties": {"errno": -28},
+        "cause": {"name": "", "message": "disk", "stack": ""},
+    },
+}
+
+
+def chain(error: BaseException | None) -> list[str]:
+    found = []
+    while error is not None:
+        found.append(error.message if isinstance(error, RemoteError) else str(error))
+        error = error.__cause__
+    return found
+
+
+def test_properties_and_causes_arrive() -> None:
+    error = from_envelope(NESTED)
+    assert error.properties == {"code": "E_SAVE", "tries": 3}
+    cause = error.__cause__
+    assert type(cause) is FunctionError
+    assert (cause.name, cause.error_name, cause.properties) == (None, "Error", {"errno": -28})
+    assert str(cause) == "Error: no room\n    at write"
+    assert chain(error) == ["not saved", "no room", "disk"]
+
+
+def test_an_error_without_them_has_neither() -> None:
+    error = from_envelope({"code": "function_failed", "message": "no"})
+    assert error.properties == {}
+    assert error.__cause__ is None
+    assert {"properties", "cause"}.isdisjoint(error.envelope())
+
+
+def test_a_traceback_shows_the_chain() -> None:
+    text = "".join(traceback.format_exception(from_envelope(NESTED)))
+    disk, no_room, not_saved = text.split("The above exception was the direct cause of")
+    assert "FunctionError: disk" in disk
+    assert "FunctionError: Error: no room\n    at write" in no_room
+    assert "FunctionError: save: SaveError: not saved" in not_saved
+
+
+def test_the_envelope_carries_the_chain_on() -> None:
+    envelope = from_envelope(NESTED).envelope()
+    assert envelope == NESTED
+    assert from_envelope(envelope).envelope() == NESTED
+
+
+@pytest.mark.parametrize("carry", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy])
+def test_the_chain_travels_between_processes(carry: Any) -> None:
+    assert carry(from_envelope(NESTED)).envelope() == NESTED
+
+
+def test_a_local_cause_is_not_carried() -> None:
+    error = FunctionError("no")
+    error.__cause__ = OSError(lambda: None)  # which cannot be pickled
+    assert pickle.loads(pickle.dumps(error)).__cause__ is None
+    assert "cause" not in error.envelope()
+
+
+def test_an_endless_chain_ends() -> None:
+    envelope: dict[str, Any] = {"message": "again"}
+    envelope["cause"] = envelope
+    error = from_envelope(envelope)
+    assert chain(error) == ["again"] * (1 + exceptions.DEEPEST_CAUSE)
+    error.__cause__ = error
+    assert json.dumps(error.envelope()).count("again") == 1 + exceptions.DEEPEST_CAUSE
+
+
+@pytest.mark.parametrize("odd", [{"properties": [1]}, {"cause": "x"}, {"cause": None}])
+def test_what_is_no_object_is_left_out(odd: dict[str, Any]) -> None:
+    error = from_envelope({"message": "no", **odd})
+    assert error.properties == {}
+    assert error.__cause__ is None

@@ -243,3 +243,18 @@ def test_no_wake_up_is_lost_where_each_waits_for_the_last(source: Source) -> Non
         source.put(task)
         source.put(task + 1, task + 2)
         assert {done.get(timeout=WAIT_S) for _ in range(3)} == {task, task + 1, task + 2}
+
+
+def test_a_task_can_be_submitted_that_was_not_read(source: Source) -> None:
+    gate = Gate()
+    threads = start(2, source, gate.run)
+    threads.submit(1)
+    assert gate.wait_for_start() == 1
+    threads.submit(2)
+    assert gate.wait_for_start() == 2
+    threads.submit(3)
+    assert threads.discard(3), "it waits: no more run than the limit"
+    threads.submit(4)
+    gate.open(1)
+    assert gate.wait_for_start() == 4
+    gate.open(2, 4)

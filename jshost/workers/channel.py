@@ -28,6 +28,7 @@ class ChannelOwner(Protocol):
     """Who hears what a worker says: the pool."""
 
     def on_answer(self, kind: int, call_id: int, payload: bytes) -> None: ...
+    def on_chunk(self, call_id: int, payload: bytes) -> None: ...
     def on_ready(self, worker: WorkerChannel, ready: dict[str, Any]) -> None: ...
     def on_update(self, ready: dict[str, Any]) -> None: ...
     def on_load_failed(self, worker: WorkerChannel, failure: dict[str, Any]) -> None: ...
@@ -52,6 +53,7 @@ class WorkerChannel(asyncio.Protocol):
         self._decoder = frames.Decoder()
         self._stderr_tail: deque[str] = deque(maxlen=STDERR_TAIL_LINES)
         self._unsent: list[bytes] = []
+        self._held: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._pipes: list[asyncio.BaseTransport] = []
         self._connecting = asyncio.get_running_loop().create_task(self._connect())
@@ -110,6 +112,8 @@ class WorkerChannel(asyncio.Protocol):
         for kind, call_id, payload in received:
             if kind == frames.RESULT or (kind == frames.ERROR and call_id):
                 owner.on_answer(kind, call_id, payload)
+            elif kind == frames.CHUNK:
+                owner.on_chunk(call_id, payload)
             elif kind == frames.LOG:
                 self.log(json.loads(payload))
             elif kind == frames.PONG:
@@ -129,11 +133,26 @@ class WorkerChannel(asyncio.Protocol):
     # Doing
 
     def send(self, kind: int, call_id: int, payload: bytes = b"") -> None:
+        if self._held:
+            self._flush()
         data = frames.encode(kind, call_id, payload)
         if self._transport is not None:
             self._transport.write(data)
         else:
             self._unsent.append(data)
+
+    def send_soon(self, kind: int, call_id: int, payload: bytes) -> None:
+        """Send it together with what else is sent so, at the end of this turn of the loop."""
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._held.append(frames.encode(kind, call_id, payload))
+
+    def _flush(self) -> None:
+        data, self._held = b"".join(self._held), []
+        if self._transport is None:
+            self._unsent.append(data)
+        elif data:
+            self._transport.write(data)
 
     def drain(self) -> None:
         if not self.expected_end:

@@ -6,13 +6,24 @@ import contextvars
 import logging
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from jshost.exceptions import ConfigError
 
-__all__ = ["Call", "HostContext", "Signal", "current_call"]
+__all__ = ["Call", "CallCancelled", "HostContext", "Signal", "Sink", "current_call"]
 
 _current: contextvars.ContextVar[Call | None] = contextvars.ContextVar("jshost_call", default=None)
+
+
+class CallCancelled(Exception):
+    """What `Call.send` raises when the caller has given up: nobody takes the chunk."""
+
+
+class Sink(Protocol):
+    """Where the chunks of a call go whose caller wants them as they come."""
+
+    def send(self, chunk: Any) -> None: ...
+    async def asend(self, chunk: Any) -> None: ...
 
 
 class Signal:
@@ -61,20 +72,84 @@ class Call:
         name: the function's name.
         request_id: the id that both sides' logs carry; the caller's X-Request-ID where it sent one.
         timeout_s: seconds that the call had when it arrived, or None: no deadline.
+        traceparent: the W3C trace context header that the caller sent, or None.
         signal: see `Signal`.
         host: see `HostContext`.
     """
 
-    __slots__ = ("host", "name", "request_id", "signal", "timeout_s")
+    __slots__ = (
+        *("chunks", "host", "name", "request_id", "settled", "signal", "sink"),
+        *("timeout_s", "traceparent", "warned"),
+    )
 
     def __init__(
-        self, name: str, request_id: str, timeout_s: float | None, host: HostContext
+        self,
+        name: str,
+        request_id: str,
+        timeout_s: float | None,
+        host: HostContext,
+        traceparent: str | None = None,
     ) -> None:
         self.name = name
         self.request_id = request_id
         self.timeout_s = timeout_s
+        self.traceparent = traceparent
         self.signal = Signal()
         self.host = host
+        self.sink: Sink | None = None
+        self.chunks: list[Any] | None = None
+        self.settled = False
+        self.warned = False
+
+    def send(self, chunk: Any) -> None:
+        """Send one value to the caller before the call is over.
+
+        A caller that does not stream gets the list of all chunks, if the function returns None.
+        In a plain function it waits until the caller's buffers have room; in an async one it
+        queues the chunk, and `asend` waits.
+
+        Args:
+            chunk: a JSON value, or bytes.
+
+        Raises:
+            CallCancelled: the caller has given up.
+            TypeError, ValueError: the chunk has no JSON form.
+            RuntimeError: in an async function: too much is queued.
+
+        Example:
+            >>> def report(rows):
+            ...     for done, row in enumerate(rows, 1):
+            ...         work(row)
+            ...         jshost.current_call().send({"done": done})
+        """
+        if self._takes_chunks():
+            if self.sink is None:
+                self._collect(chunk)
+            else:
+                self.sink.send(chunk)
+
+    async def asend(self, chunk: Any) -> None:
+        """As `send`, for async functions: waits until there is room for more."""
+        if self._takes_chunks():
+            if self.sink is None:
+                self._collect(chunk)
+            else:
+                await self.sink.asend(chunk)
+
+    def _collect(self, chunk: Any) -> None:
+        if self.chunks is None:
+            self.chunks = []
+        self.chunks.append(chunk)
+
+    def _takes_chunks(self) -> bool:
+        if self.settled:
+            if not self.warned:
+                self.warned = True
+                self.host.logger.warning("%s: send() after the call was over is ignored", self.name)
+            return False
+        if self.signal.aborted:
+            raise CallCancelled(f"{self.name}: the caller has given up")
+        return True
 
     def __repr__(self) -> str:
         return f"<Call {self.name} {self.request_id}>"

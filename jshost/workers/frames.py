@@ -16,6 +16,8 @@ __all__ = ["Decoder", "Frame", "FrameError", "call_payload", "encode", "split_ca
 
 HEADER = struct.Struct(">IIB")
 MAX_PAYLOAD_BYTES = 1 << 30
+STREAM_WINDOW_BYTES = 256 * 1024
+"""How many bytes of a call's CHUNK frames a worker may send before its reader has taken any."""
 
 READY, CALL, RESULT, CHUNK, ERROR, CANCEL, LOG, PING, PONG, DRAIN = range(1, 11)
 Frame = tuple[int, int, bytes]
@@ -100,10 +102,32 @@ def call_payload(header: bytes, body: bytes) -> bytes:
     return len(header).to_bytes(2, "big") + header + body
 
 
-def call_header(name: str, timeout_s: float | None, request_id: str) -> bytes:
-    """A CALL's header, a JSON object: name, timeout in seconds (null: none), request id."""
+def call_header(
+    name: str,
+    timeout_s: float | None,
+    request_id: str,
+    *,
+    content_type: str | None = None,
+    stream: bool = False,
+    traceparent: str = "",
+) -> bytes:
+    """A CALL's header, a JSON object.
+
+    Args:
+        timeout_s: seconds, or None: no limit.
+        content_type: the body's, where it is not JSON.
+        stream: whether the caller takes values as they come, in CHUNK frames.
+        traceparent: the caller's trace context (W3C), or "".
+    """
     timeout = "null" if timeout_s is None else repr(timeout_s)
-    text = f'{{"name":{_quoted(name)},"requestId":{_quoted(request_id)},"timeout":{timeout}}}'
+    more = ""
+    if content_type is not None:
+        more = f',"type":{_quoted(content_type)}'
+    if stream:
+        more += ',"stream":true'
+    if traceparent:
+        more += f',"traceparent":{_quoted(traceparent)}'
+    text = f'{{"name":{_quoted(name)},"requestId":{_quoted(request_id)},"timeout":{timeout}{more}}}'
     return text.encode("ascii")
 
 

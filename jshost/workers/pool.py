@@ -11,7 +11,8 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from jshost.exceptions import ConfigError, ProcessError, RemoteError, from_envelope
 from jshost.workers import frames
@@ -32,7 +33,7 @@ from jshost.workers.decisions import (
 from jshost.workers.process import Launch, spawn
 from jshost.workers.scheduler import Scheduler
 
-__all__ = ["PendingCall", "Pool"]
+__all__ = ["Caller", "PendingCall", "Pool"]
 
 logger = logging.getLogger("jshost.pool")
 
@@ -48,28 +49,31 @@ REFUSALS = {
 }
 
 
+class Caller(Protocol):
+    """Who waits for a call. It hears `on_chunk` any number of times, where the call is a stream,
+    and then one of the other two; nothing after `Pool.cancel`."""
+
+    def on_chunk(self, payload: bytes) -> None:
+        """A CHUNK frame's payload; `Pool.credit` lets the worker send more."""
+
+    def on_result(self, payload: bytes) -> None:
+        """A RESULT frame's payload."""
+
+    def on_error(self, error: RemoteError) -> None: ...
+
+
+@dataclass(slots=True)
 class PendingCall:
-    """One call on its way; `answer` gives the RESULT frame's payload, or raises `RemoteError`."""
+    """One call on its way."""
 
-    __slots__ = ("answer", "call_id", "name", "payload", "request_id", "started", "timeout_s")
-
-    def __init__(
-        self,
-        call_id: int,
-        name: str,
-        payload: bytes,
-        timeout_s: float | None,
-        request_id: str,
-        started: float,
-        answer: asyncio.Future[bytes],
-    ) -> None:
-        self.call_id = call_id
-        self.name = name
-        self.payload = payload
-        self.timeout_s = timeout_s
-        self.request_id = request_id
-        self.started = started
-        self.answer = answer
+    call_id: int
+    name: str
+    payload: bytes
+    """The CALL frame's, until it is sent."""
+    timeout_s: float | None
+    request_id: str
+    started: float
+    caller: Caller
 
 
 class Pool:
@@ -165,8 +169,23 @@ class Pool:
 
     # Calls
 
-    def call(self, name: str, body: bytes, timeout_s: float | None, request_id: str) -> PendingCall:
-        """Hand a call to a worker, or queue it.
+    def call(
+        self,
+        name: str,
+        body: bytes,
+        timeout_s: float | None,
+        request_id: str,
+        caller: Caller,
+        *,
+        content_type: str | None = None,
+        stream: bool = False,
+        traceparent: str = "",
+        one_of_many: bool = False,
+    ) -> PendingCall:
+        """Hand a call to a worker, or queue it; `frames.call_header` says what the rest is.
+
+        Args:
+            one_of_many: whether more follow at once, so that they are sent together.
 
         Raises:
             HostUnavailable: the queue is full, or the pool is stopping.
@@ -175,7 +194,14 @@ class Pool:
         self._last_call_id = call_id = (self._last_call_id + 1) & 0xFFFFFFFF or 1
         now = time.monotonic()
         deadline = math.inf if timeout_s is None else now + timeout_s
-        header = frames.call_header(name, timeout_s, request_id)
+        header = frames.call_header(
+            name,
+            timeout_s,
+            request_id,
+            content_type=content_type,
+            stream=stream,
+            traceparent=traceparent,
+        )
         payload = frames.call_payload(header, body)
         if len(payload) > frames.MAX_PAYLOAD_BYTES:
             message = f"The body has {len(body)} bytes, more than a worker can be sent at once."
@@ -186,36 +212,51 @@ class Pool:
             message = REFUSALS.get(refused.code, self.load_error)
             message = message.replace("{queue}", str(len(self.scheduler.queue)))
             raise from_envelope({"code": refused.code, "message": message}, name=name) from None
-        answer: asyncio.Future[bytes] = self._loop.create_future()
-        pending = PendingCall(call_id, name, payload, timeout_s, request_id, now, answer)
+        pending = PendingCall(call_id, name, payload, timeout_s, request_id, now, caller)
         self._calls[call_id] = pending
         if worker is not None:
-            self.workers[worker].send(frames.CALL, call_id, payload)
+            channel = self.workers[worker]
+            if one_of_many:
+                channel.send_soon(frames.CALL, call_id, payload)
+            else:
+                channel.send(frames.CALL, call_id, payload)
             pending.payload = b""
-        self._plan_tick()
+        if self.scheduler.next_wake < self._wake:
+            self._plan_tick()
         return pending
 
     def cancel(self, pending: PendingCall) -> None:
         """The caller left. The worker is told; the answer is dropped."""
-        self._calls.pop(pending.call_id, None)
-        pending.answer.cancel()
-        self._act(self.scheduler.cancel(pending.call_id, time.monotonic()))
+        if self._calls.pop(pending.call_id, None) is not None:
+            self._act(self.scheduler.cancel(pending.call_id, time.monotonic()))
+
+    def credit(self, pending: PendingCall, size: int) -> None:
+        """The caller has taken `size` bytes of the call's CHUNK frames: more may come."""
+        worker = self.scheduler.worker_of(pending.call_id)
+        if worker is not None and worker in self.workers:
+            self.workers[worker].send(frames.CHUNK, pending.call_id, size.to_bytes(4, "big"))
 
     def on_answer(self, kind: int, call_id: int, payload: bytes) -> None:
         """A worker's RESULT or ERROR frame."""
         pending = self._calls.pop(call_id, None)
         actions = self.scheduler.finished(call_id, time.monotonic())
-        if pending is not None and not pending.answer.done():
+        if pending is not None:
             if kind == frames.RESULT:
-                pending.answer.set_result(payload)
+                pending.caller.on_result(payload)
             else:
-                pending.answer.set_exception(_remote_error(payload, pending))
+                pending.caller.on_error(_remote_error(payload, pending))
         if actions:
             self._act(actions)
 
+    def on_chunk(self, call_id: int, payload: bytes) -> None:
+        """A worker's CHUNK frame."""
+        pending = self._calls.get(call_id)
+        if pending is not None:
+            pending.caller.on_chunk(payload)
+
     def _fail(self, action: Fail) -> None:
         pending = self._calls.pop(action.call, None)
-        if pending is None or pending.answer.done():
+        if pending is None:
             return
         if action.code == "timeout":
             spent = time.monotonic() - pending.started
@@ -237,7 +278,7 @@ class Pool:
             {"code": action.code, "message": message, "requestId": pending.request_id},
             name=pending.name,
         )
-        pending.answer.set_exception(error)
+        pending.caller.on_error(error)
 
     # What workers say
 

@@ -10,16 +10,26 @@ import json
 import traceback
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jshost import wire
 from jshost.workers import frames
 from jshost.workers.context import Call
 from jshost.workers.python_config import user_traceback
 
-__all__ = ["CallError", "encode", "envelope", "invoke", "is_async"]
+if TYPE_CHECKING:
+    import asyncio
+    import contextvars
 
-COROUTINE_FLAG = 0x80  # inspect.CO_COROUTINE; importing inspect would cost 8 ms of every start
+    from jshost.workers.python_streams import Stream
+
+__all__ = ["CallError", "Task", "encode", "envelope", "invoke", "is_async"]
+
+# inspect.CO_COROUTINE and CO_ASYNC_GENERATOR; importing inspect would cost 8 ms of every start
+ASYNC_FLAGS = 0x80 | 0x200
+
+CAUSES = 5
+PROPERTIES_BYTES = 64 * 1024
 
 
 class CallError(Exception):
@@ -30,25 +40,53 @@ class CallError(Exception):
         self.envelope = {"code": code, "name": name, "message": message, "stack": stack}
 
 
+class Task:
+    """A call on its way: the frame's header as the function sees it, and the body's bytes."""
+
+    __slots__ = (
+        *("asyncio_task", "begun", "body", "call", "call_id", "content_type", "context"),
+        *("force_json", "function", "generator", "stream"),
+    )
+
+    def __init__(self, call_id: int, call: Call, function: Callable[..., Any], body: bytes) -> None:
+        self.call_id = call_id
+        self.call = call
+        self.function = function
+        self.body = body
+        self.asyncio_task: asyncio.Task[None] | None = None
+        self.begun = False
+        self.content_type = wire.JSON_TYPE
+        self.force_json = False
+        self.stream: Stream | None = None
+        self.generator: Any = None
+        """What an async function gave to be run in a thread, in `context`."""
+        self.context: contextvars.Context | None = None
+
+    def invoke(self) -> Any:
+        return invoke(self.call, self.function, self.body, self.content_type)
+
+
 def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling it gives a coroutine, as far as can be told without calling it."""
+    """Whether calling it gives a coroutine or an async generator, as far as one can tell."""
     while isinstance(function, functools.partial):
         function = function.func
     for candidate in (function, getattr(function, "__call__", None)):  # noqa: B004
         code = getattr(getattr(candidate, "__func__", candidate), "__code__", None)
         if code is not None:
-            return bool(code.co_flags & COROUTINE_FLAG)
+            return bool(code.co_flags & ASYNC_FLAGS)
     return False
 
 
-def invoke(call: Call, function: Callable[..., Any], body: bytes) -> Any:
+def invoke(
+    call: Call, function: Callable[..., Any], body: bytes, content_type: str = wire.JSON_TYPE
+) -> Any:
     """Call the function with the body's members as keyword arguments.
 
     Raises:
-        CallError: the body is not a JSON object, or does not fit the function's parameters.
+        CallError: the body is not an object, or does not fit the function's parameters.
         BaseException: whatever the function raises.
     """
-    arguments = _parse(body)
+    arguments = _parse(body, content_type)
     try:
         return function(**arguments)
     except TypeError as error:
@@ -75,28 +113,23 @@ def _decorators(function: Any) -> int:
     return 0 if wrapped is None else 1 + _decorators(wrapped)
 
 
-def _parse(body: bytes) -> dict[str, Any]:
+def _parse(body: bytes, content_type: str) -> dict[str, Any]:
     if not body:
         return {}
     try:
-        arguments = _decode(body.decode())
-    except UnicodeDecodeError as error:
-        raise CallError("malformed_json", f"the body is not UTF-8: {error}") from None
+        arguments = wire.decode_call(content_type, body)
     except RecursionError:
         raise CallError("malformed_json", "the body's JSON is nested too deeply") from None
     except ValueError as error:
-        raise CallError("malformed_json", f"the body is not JSON: {error}") from None
+        if not content_type.startswith(wire.JSON_TYPE):
+            message = f"the body is not multipart/form-data: {error}"
+            raise CallError("malformed_multipart", message) from None
+        kind = "UTF-8" if isinstance(error, UnicodeDecodeError) else "JSON"
+        raise CallError("malformed_json", f"the body is not {kind}: {error}") from None
     if not isinstance(arguments, dict):
         kind = {list: "array", str: "string", type(None): "null"}.get(type(arguments), "scalar")
         raise CallError("not_an_object", f"the body must be a JSON object, not a JSON {kind}")
     return arguments
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-_decode = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
 def _signature_problem(function: Callable[..., Any], arguments: dict[str, Any]) -> str | None:
@@ -111,13 +144,18 @@ def _signature_problem(function: Callable[..., Any], arguments: dict[str, Any]) 
     return None
 
 
-def encode(result: Any) -> bytes:
+def encode(value: Any, *, force_json: bool = False, what: str = "result") -> bytes:
+    """A RESULT frame's payload.
+
+    Raises:
+        CallError: the value has no form here, or is too large; the text begins with `what`.
+    """
     try:
-        form, data = wire.encode_result(result)
+        form, data = wire.encode_result(value, force_json=force_json, what=what)
     except (TypeError, ValueError) as error:
         raise CallError("unserializable_result", str(error), type(error).__name__) from error
     if len(data) >= frames.MAX_PAYLOAD_BYTES:
-        message = f"result: {len(data)} bytes are over the {frames.MAX_PAYLOAD_BYTES} of a frame"
+        message = f"{what}: {len(data)} bytes are over the {frames.MAX_PAYLOAD_BYTES} of a frame"
         raise CallError("unserializable_result", message, "ValueError")
     return form + data
 
@@ -129,17 +167,48 @@ def _message(error: BaseException) -> str:
         return f"(its message cannot be shown: {traceback.format_exc(limit=0).strip()})"
 
 
-def envelope(call: Call, error: BaseException) -> dict[str, str]:
+def envelope(call: Call, error: BaseException) -> dict[str, Any]:
     """The ERROR frame's JSON for whatever a call ended in."""
     if isinstance(error, CallError):
         return error.envelope
+    code = "cancelled" if call.signal.aborted else "function_failed"
+    return {"code": code, **_describe(error, 0)}
+
+
+def _describe(error: BaseException, depth: int) -> dict[str, Any]:
+    """An error and what caused it; the outermost one's stack shows the chain as well."""
     try:
-        stack = user_traceback(error)
+        stack = user_traceback(error, chain=depth == 0)
     except Exception:  # noqa: BLE001  a call must be answered, whatever its exception looks like
         stack = f"(its traceback cannot be shown: {traceback.format_exc(limit=0).strip()})"
-    return {
-        "code": "cancelled" if call.signal.aborted else "function_failed",
+    found: dict[str, Any] = {
         "name": type(error).__name__,
         "message": _message(error),
         "stack": stack,
     }
+    properties = _properties(error)
+    if properties:
+        found["properties"] = properties
+    cause = error.__cause__
+    if cause is None and not error.__suppress_context__:
+        cause = error.__context__
+    if cause is not None and depth < CAUSES:
+        found["cause"] = _describe(cause, depth + 1)
+    return found
+
+
+def _properties(error: BaseException) -> dict[str, Any]:
+    """The public attributes of an exception that JSON can say, to a limit."""
+    found: dict[str, Any] = {}
+    left = PROPERTIES_BYTES
+    for name, value in getattr(error, "__dict__", {}).items():
+        if name.startswith("_"):
+            continue
+        try:
+            form, data = wire.encode_result(value, force_json=True)
+        except Exception:  # noqa: BLE001  a user's __json__() may raise anything; nobody asked for it
+            continue
+        if form == wire.JSON and len(name) + len(data) <= left:
+            left -= len(name) + len(data)
+            found[name] = json.loads(data)
+    return found

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import contextvars
 import json
-import logging
 import os
-import socket
 import sys
 import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -27,79 +26,24 @@ try:
 except ImportError:  # started from a copy that is not installed
     sys.path.append(str(Path(__file__).parent.parent.parent))
 
+from jshost import wire
 from jshost.workers import context, frames, python_config
 from jshost.workers.output import MarkedStream
-from jshost.workers.python_calls import CallError, encode, envelope, invoke, is_async
+from jshost.workers.python_calls import CallError, Task, encode, envelope, is_async
+from jshost.workers.python_channel import Channel, prepare_process
+from jshost.workers.python_streams import Flusher, Stream, run_async_generator, run_generator
 from jshost.workers.threads import Threads
 
 if TYPE_CHECKING:
     import asyncio
 
 DEFAULT_THREADS = 32
-READ_BYTES = 256 * 1024
+READ_BYTES = 64 * 1024
+LARGE_READ_BYTES = 512 * 1024
+"""For the rest of a large frame. Reading so much at once costs a mapping of new memory."""
 END_GRACE_S = 1.0
-COPY_LIMIT_BYTES = 64 * 1024
-
-
-class Channel:
-    """Our end of the socket pair: frames out from any thread, one whole frame at a time."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.socket = socket.socket(fileno=descriptor)
-        self.socket.setblocking(True)
-        self._lock = threading.Lock()
-
-    def send(self, kind: int, call_id: int, payload: bytes) -> None:
-        """Raises: OSError: the host is gone."""
-        if len(payload) <= COPY_LIMIT_BYTES:
-            data = frames.encode(kind, call_id, payload)
-            with self._lock:
-                self.socket.sendall(data)
-        else:
-            header = frames.encode_header(kind, call_id, len(payload))
-            with self._lock:
-                self.socket.sendall(header)
-                self.socket.sendall(payload)
-
-    def send_json(self, kind: int, call_id: int, value: object) -> None:
-        self.send(kind, call_id, json.dumps(value).encode())
-
-
-class FrameHandler(logging.Handler):
-    """Log records of the user's code as LOG frames, with the call they belong to."""
-
-    def __init__(self, channel: Channel) -> None:
-        super().__init__()
-        self._channel = channel
-
-    def emit(self, record: logging.LogRecord) -> None:
-        call = context.running_call()
-        try:
-            entry = {
-                "level": record.levelname.lower(),
-                "message": self.format(record),
-                "function": call.name if call else "",
-                "requestId": call.request_id if call else "",
-            }
-            self._channel.send_json(frames.LOG, 0, entry)
-        except Exception:  # noqa: BLE001  as in logging's own handlers: a log line fails no call
-            self.handleError(record)
-
-
-class Task:
-    """A call on its way: the frame's header as the function sees it, and the body's bytes."""
-
-    __slots__ = ("asyncio_task", "begun", "body", "call", "call_id", "function")
-
-    def __init__(
-        self, call_id: int, call: context.Call, function: Callable[..., Any], body: bytes
-    ) -> None:
-        self.call_id = call_id
-        self.call = call
-        self.function = function
-        self.body = body
-        self.asyncio_task: asyncio.Task[None] | None = None
-        self.begun = False
+PLAIN_HEADER_FIELDS = 3
+CANCELLED_EARLY = "the call was cancelled before it began"
 
 
 class Worker:
@@ -123,6 +67,7 @@ class Worker:
         self._streams = streams
         self._decoder = frames.Decoder()
         self._tasks: dict[int, Task] = {}
+        self._flusher = Flusher()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Event | None = None
         self._loop_wanted = threading.Event()
@@ -146,7 +91,8 @@ class Worker:
     def _read(self) -> list[Task] | None:
         """Wait for bytes and act on their frames; returns the plain calls among them."""
         try:
-            data = self._channel.socket.recv(READ_BYTES)
+            size = LARGE_READ_BYTES if self._decoder.pending_bytes else READ_BYTES
+            data = self._channel.socket.recv(size)
         except OSError:
             data = b""
         if not data:
@@ -170,6 +116,10 @@ class Worker:
                     self._on_loop(self._start_async, task)
                 elif task is not None:
                     plain.append(task)
+            elif kind == frames.CHUNK:
+                task = self._tasks.get(call_id)
+                if task is not None and task.stream is not None:
+                    task.stream.credit(int.from_bytes(payload, "big"))
             elif kind == frames.CANCEL:
                 self._cancel(call_id)
             elif kind == frames.PING:
@@ -191,7 +141,18 @@ class Worker:
         assert timeout is None or isinstance(timeout, int | float)
         call = context.Call(name, str(header["requestId"]), timeout, self._host)
         task = self._tasks[call_id] = Task(call_id, call, function, body)
+        if len(header) > PLAIN_HEADER_FIELDS:
+            self._specify(task, header)
         return task
+
+    def _specify(self, task: Task, header: dict[str, Any]) -> None:
+        """What a call's header may say beside its name, its request id and its timeout."""
+        task.content_type = header.get("type") or wire.JSON_TYPE
+        task.force_json = bool(header.get("stream"))
+        task.call.traceparent = header.get("traceparent")
+        if header.get("stream"):
+            task.stream = Stream(self._channel, task.call_id, task.call, self._flusher)
+            task.call.sink = task.stream
 
     def _cancel(self, call_id: int) -> None:
         task = self._tasks.get(call_id)
@@ -199,9 +160,12 @@ class Worker:
             return
         task.call.signal.aborted = True
         if self._threads.discard(task):
-            self._fail(task, CallError("cancelled", "the call was cancelled before it began"))
-        elif self._loop is not None:
+            self._fail(task, CallError("cancelled", CANCELLED_EARLY))
+            return
+        if self._loop is not None:
             self._on_loop(self._cancel_async, task)
+        if task.stream is not None:
+            task.stream.cancel()
 
     def _pong(self, call_id: int, payload: bytes) -> None:
         """Answer a PING; where there is an event loop, it must be alive to do so."""
@@ -223,18 +187,20 @@ class Worker:
     # Running
 
     def _run_plain(self, task: Task) -> None:
-        contextvars.copy_context().run(self._call_plain, task)
+        (task.context or contextvars.copy_context()).run(self._call_plain, task)
 
     def _call_plain(self, task: Task) -> None:
         context.enter(task.call)
         try:
             if task.call.signal.aborted:  # its CANCEL came with it
-                raise CallError("cancelled", "the call was cancelled before it began")
-            result = invoke(task.call, task.function, task.body)
-            if hasattr(result, "__await__"):
+                raise CallError("cancelled", CANCELLED_EARLY)
+            result = task.invoke() if task.generator is None else task.generator
+            if hasattr(result, "__await__") or isinstance(result, AsyncGeneratorType):
                 self._on_loop(self._start_async, task, result)
                 return
-            self._answer(task, encode(result))
+            if isinstance(result, GeneratorType):
+                result = run_generator(task.call, task.stream, result)
+            self._answer(task, result)
         except BaseException as error:  # noqa: BLE001  whatever a function raises is its answer
             self._fail(task, error)
 
@@ -246,19 +212,37 @@ class Worker:
             self._call_async(task, awaitable), context=running
         )
 
-    async def _call_async(self, task: Task, awaitable: Any) -> None:
+    async def _call_async(self, task: Task, result: Any) -> None:
         task.begun = True
         try:
             if task.call.signal.aborted:
-                if hasattr(awaitable, "close"):
-                    awaitable.close()
-                raise CallError("cancelled", "the call was cancelled before it began")
-            result = await (
-                invoke(task.call, task.function, task.body) if awaitable is None else awaitable
-            )
-            self._answer(task, encode(result))
+                if hasattr(result, "close"):
+                    result.close()
+                raise CallError("cancelled", CANCELLED_EARLY)
+            if result is None:
+                result = task.invoke()
+            if hasattr(result, "__await__"):
+                result = await result
+            if isinstance(result, GeneratorType):  # it may block, and so needs a thread
+                task.generator, task.context = result, contextvars.copy_context()
+                self._threads.submit(task)
+                return
+            if isinstance(result, AsyncGeneratorType):
+                await run_async_generator(task.call, result)
+                result = None
+            await self._drained(task)
+            self._answer(task, result)
         except BaseException as error:  # noqa: BLE001  whatever a function raises is its answer
+            try:
+                await self._drained(task)
+            except BaseException:  # noqa: BLE001  cancelled: what was queued has been dropped
+                task.call.signal.aborted = True
             self._fail(task, error)
+
+    async def _drained(self, task: Task) -> None:
+        """The event loop must not block for a reader that is behind."""
+        if task.stream is not None:
+            await task.stream.drained()
 
     def _cancel_async(self, task: Task) -> None:
         # A task that is cancelled before its first step never runs, and so would never answer.
@@ -267,19 +251,32 @@ class Worker:
 
     # Answering
 
-    def _answer(self, task: Task, payload: bytes) -> None:
-        self._finish(task, frames.RESULT, payload)
+    def _answer(self, task: Task, result: Any) -> None:
+        """Answer with what the function gave, or with what it has sent to one who did not stream.
+
+        Raises:
+            CallError: the result cannot be sent.
+        """
+        if result is None and task.call.chunks is not None and task.stream is None:
+            result = task.call.chunks
+        self._finish(task, frames.RESULT, encode(result, force_json=task.force_json))
 
     def _fail(self, task: Task, error: BaseException) -> None:
         self._finish(task, frames.ERROR, json.dumps(envelope(task.call, error)).encode())
 
     def _finish(self, task: Task, kind: int, payload: bytes) -> None:
+        task.call.settled = True
         for stream in self._streams:
             stream.end_call(task.call)
+        if task.stream is not None:  # which needs credit until its last chunk is sent
+            task.stream.drain()
         del self._tasks[task.call_id]
         self._report_files()
         try:
-            self._channel.send(kind, task.call_id, payload)
+            if task.stream is None:
+                self._channel.send(kind, task.call_id, payload)
+            else:
+                task.stream.finish(kind, payload)
         except OSError:
             self._end()
 
@@ -310,37 +307,9 @@ class Worker:
             await self._stopped.wait()
 
 
-def _prepare_process(settings: dict[str, Any]) -> tuple[Channel, list[MarkedStream]]:
-    """Keep our descriptors from child processes, and mark what is printed."""
-    for descriptor in (settings["channel"], settings["lifeline"]):
-        os.set_inheritable(descriptor, False)
-    channel = Channel(settings["channel"])
-    streams = [MarkedStream(1), MarkedStream(2)]
-    sys.stdout, sys.stderr = streams
-    root = logging.getLogger()
-    handler = FrameHandler(channel)
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    os.register_at_fork(after_in_child=lambda: _after_fork(channel, streams, handler))
-    logging.getLogger("host").setLevel(logging.DEBUG)  # what a function logs, the host filters
-    return channel, streams
-
-
-def _after_fork(channel: Channel, streams: list[MarkedStream], handler: FrameHandler) -> None:
-    """In a forked child: it would hold the channel open after us, and another thread of ours may
-    have held any lock when it was forked."""
-    channel.socket.close()  # not os.close: a grandchild's number may be another file's by now
-    for stream in streams:
-        stream.after_fork()
-    root = logging.getLogger()
-    if handler in root.handlers:
-        root.removeHandler(handler)
-        root.addHandler(logging.StreamHandler(sys.stderr))
-
-
 def main() -> None:
     path, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
-    channel, streams = _prepare_process(settings)
+    channel, streams = prepare_process(settings)
     sys.argv = [str(path)]
     if settings.get("reload"):
         # A .pyc is told from its source by whole seconds: two saves in one would run the first.

@@ -125,6 +125,11 @@ class Scheduler:
             return []
         return self._cancel(call, record, now)
 
+    def worker_of(self, call: int) -> int | None:
+        """The worker that runs the call, or None: it waits, or has ended."""
+        record = self.calls.get(call)
+        return record.worker if record is not None else None
+
     # Workers
 
     def start(self, now: float) -> list[Action]:

@@ -36,6 +36,13 @@ class Threads(Generic[T]):
         with self._condition:
             self._wake(1)
 
+    def submit(self, task: T) -> None:
+        """Run a task that was not read; from any thread."""
+        with self._condition:
+            self._tasks.append(task)
+            if self._running < self._limit:
+                self._wake(1)
+
     def discard(self, task: T) -> bool:
         """Forget a task that waits for a thread; False: it runs already."""
         with self._condition:

@@ -1,0 +1,174 @@
+"""Bytes inside values: taken out to travel beside the JSON, and put in again.
+
+Runs in: callers and Python workers. A place is a JSON Pointer (RFC 6901): ``/images/0``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+__all__ = ["Refused", "attach", "detach", "token"]
+
+DEEPEST = 500
+
+
+class Refused(Exception):
+    """The text of the error that a value is, which names its place, and the error's class."""
+
+    def __init__(self, text: str, kind: type[Exception]) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+def detach(value: Any, encoder: json.JSONEncoder, what: str) -> tuple[Any, dict[str, bytes]]:
+    """The value with None in place of bytes, and the bytes by their places; files are read.
+
+    Args:
+        encoder: what knows the types that JSON does not.
+        what: what the value is to its owner, for the error's text: "argument".
+
+    Raises:
+        Refused: part of it has no form.
+    """
+    walk = _Walk(encoder, what)
+    try:
+        return walk.plain(value), walk.pieces
+    except RecursionError:
+        raise Refused(f"{what}: {TOO_DEEP}", ValueError) from None
+
+
+TOO_DEEP = "the structure contains itself, or is too deep"
+
+
+def attach(value: Any, place: str, item: Any) -> None:
+    """Put an item where a JSON Pointer points to; the last member of an object may be a new one.
+
+    Raises:
+        ValueError: the value has no such place.
+    """
+    *above, last = [name.replace("~1", "/").replace("~0", "~") for name in place.split("/")[1:]]
+    try:
+        for name in above:
+            value = value[_index(name, value) if isinstance(value, list) else name]
+        if isinstance(value, dict):
+            value[last] = item
+        else:
+            value[_index(last, value)] = item
+    except (LookupError, TypeError, ValueError):
+        raise ValueError(f"the part {place!r} has no place in the part 'data'") from None
+
+
+def _index(name: str, items: list[Any]) -> int:
+    if not (name.isascii() and name.isdigit()):  # int() takes "-1" and " 1", too
+        raise ValueError(name)
+    return int(name)
+
+
+def token(name: str) -> str:
+    """A member's name in a JSON Pointer (RFC 6901, section 3)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+class _Walk:
+    """One way through a value; frames are counted, so that what is deep fails as too deep."""
+
+    def __init__(self, encoder: json.JSONEncoder, what: str) -> None:
+        self.pieces: dict[str, bytes] = {}
+        self._encoder = encoder
+        self._what = what
+        self._path: list[Any] = []
+        self._above: list[int] = []
+        self._files: dict[int, tuple[Any, bytes]] = {}
+
+    def plain(self, value: Any) -> Any:
+        if value is None or isinstance(value, str | bool | int):
+            return value
+        if isinstance(value, float):
+            if value != value or value in (float("inf"), float("-inf")):
+                raise self._refused(
+                    f"{value} has no JSON form; pass None or a string instead", True
+                )
+            return value
+        if id(value) in self._above or len(self._above) > DEEPEST:
+            raise self._refused(TOO_DEEP, True)
+        self._above.append(id(value))
+        plain: Any
+        if isinstance(value, dict):
+            plain = {}
+            for key, item in value.items():
+                if key is not None and not isinstance(key, str | int | float | bool):
+                    problem = f"the key {key!r} is a {_type_name(key)}; use a string"
+                    raise self._refused(problem)
+                self._path.append(key)
+                plain[key] = self.plain(item)
+                self._path.pop()
+        elif isinstance(value, list | tuple):
+            plain = []
+            for index, item in enumerate(value):
+                self._path.append(index)
+                plain.append(self.plain(item))
+                self._path.pop()
+        else:
+            plain = self._encoded(value)
+            if plain is not None:
+                plain = self.plain(plain)
+        self._above.pop()
+        return plain
+
+    def _encoded(self, value: Any) -> Any:
+        """What the encoder makes of a value; None where it is bytes, which are then kept."""
+        if hasattr(value, "__json__") and not isinstance(value, type):
+            return value.__json__()
+        try:
+            return self._encoder.default(value)
+        except TypeError:
+            data = self._bytes_of(value)
+        if data is None:
+            raise self._refused(f"a {_type_name(value)} has no JSON form{_hint(value)}")
+        self.pieces["".join(f"/{token(_key_text(key))}" for key in self._path)] = data
+        return None
+
+    def _bytes_of(self, value: Any) -> bytes | None:
+        if isinstance(value, bytes | bytearray | memoryview):
+            return bytes(value)
+        if isinstance(value, type) or not callable(getattr(value, "read", None)):
+            return None
+        if id(value) in self._files:  # it is there twice; its end has been reached
+            return self._files[id(value)][1]
+        data = value.read()
+        if isinstance(data, bytes | bytearray | memoryview):
+            self._files[id(value)] = value, bytes(data)
+            return self._files[id(value)][1]
+        if isinstance(data, str):
+            raise self._refused('a file open in text mode; open it in binary mode, with "rb"')
+        if hasattr(data, "__await__"):
+            data.close()  # or it would complain that nobody awaited it
+        raise self._refused(f"its read() gave a {_type_name(data)}, not bytes")
+
+    def _refused(self, problem: str, of_value: bool = False) -> Refused:
+        path = ""
+        for key in self._path:
+            path += f"[{key}]" if type(key) is int else f".{key}"
+        where = f"{self._what} {path.removeprefix('.')}" if path else self._what
+        return Refused(f"{where}: {problem}", ValueError if of_value else TypeError)
+
+
+def _key_text(key: Any) -> str:
+    """A member's name as JSON writes it."""
+    return str.__str__(key) if isinstance(key, str) else json.dumps(key)
+
+
+def _type_name(value: Any) -> str:
+    cls = type(value)
+    return (
+        cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    )
+
+
+def _hint(value: Any) -> str:
+    if isinstance(value, set | frozenset):
+        return "; pass a list"
+    if hasattr(value, "__await__") or hasattr(value, "__anext__"):
+        return "; await it first"
+    return "; give its class a __json__() method, or pass its fields"

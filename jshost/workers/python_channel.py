@@ -1,0 +1,105 @@
+"""A Python worker's way to its host: frames, log records and printed lines.
+
+Runs in: Python workers.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+import threading
+from typing import Any
+
+from jshost.workers import context, frames
+from jshost.workers.output import MarkedStream
+
+__all__ = ["Channel", "FrameHandler", "prepare_process"]
+
+COPY_LIMIT_BYTES = 64 * 1024
+
+
+class Channel:
+    """Our end of the socket pair: frames out from any thread, one whole frame at a time."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.socket = socket.socket(fileno=descriptor)
+        self.socket.setblocking(True)
+        self._lock = threading.Lock()
+
+    def send(self, kind: int, call_id: int, payload: bytes) -> None:
+        """Raises: OSError: the host is gone."""
+        if len(payload) <= COPY_LIMIT_BYTES:
+            data = frames.encode(kind, call_id, payload)
+            with self._lock:
+                self.socket.sendall(data)
+        else:
+            header = frames.encode_header(kind, call_id, len(payload))
+            self.send_pieces([header, payload], len(payload))
+
+    def send_pieces(self, pieces: list[bytes], size: int) -> None:
+        """Whole frames in pieces, `size` bytes in all; only the last piece may be large.
+
+        Raises:
+            OSError: the host is gone.
+        """
+        whole = size <= COPY_LIMIT_BYTES
+        data = b"".join(pieces if whole else pieces[:-1])
+        with self._lock:
+            self.socket.sendall(data)
+            if not whole:
+                self.socket.sendall(pieces[-1])
+
+    def send_json(self, kind: int, call_id: int, value: object) -> None:
+        self.send(kind, call_id, json.dumps(value).encode())
+
+
+class FrameHandler(logging.Handler):
+    """Log records of the user's code as LOG frames, with the call they belong to."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def emit(self, record: logging.LogRecord) -> None:
+        call = context.running_call()
+        try:
+            entry = {
+                "level": record.levelname.lower(),
+                "message": self.format(record),
+                "function": call.name if call else "",
+                "requestId": call.request_id if call else "",
+            }
+            self._channel.send_json(frames.LOG, 0, entry)
+        except Exception:  # noqa: BLE001  as in logging's own handlers: a log line fails no call
+            self.handleError(record)
+
+
+def prepare_process(settings: dict[str, Any]) -> tuple[Channel, list[MarkedStream]]:
+    """Keep our descriptors from child processes, and mark what is printed."""
+    for descriptor in (settings["channel"], settings["lifeline"]):
+        os.set_inheritable(descriptor, False)
+    channel = Channel(settings["channel"])
+    streams = [MarkedStream(1), MarkedStream(2)]
+    sys.stdout, sys.stderr = streams
+    root = logging.getLogger()
+    handler = FrameHandler(channel)
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    os.register_at_fork(after_in_child=lambda: _after_fork(channel, streams, handler))
+    logging.getLogger("host").setLevel(logging.DEBUG)  # what a function logs, the host filters
+    return channel, streams
+
+
+def _after_fork(channel: Channel, streams: list[MarkedStream], handler: FrameHandler) -> None:
+    """In a forked child: it would hold the channel open after us, and another thread of ours may
+    have held any lock when it was forked."""
+    channel.socket.close()  # not os.close: a grandchild's number may be another file's by now
+    for stream in streams:
+        stream.after_fork()
+    root = logging.getLogger()
+    if handler in root.handlers:
+        root.removeHandler(handler)
+        root.addHandler(logging.StreamHandler(sys.stderr))
