@@ -22,11 +22,16 @@ __all__ = [
     "JSHostError",
     "ProcessError",
     "UnexpectedResponse",
+    "abatch",
+    "after_call",
+    "batch",
+    "before_call",
     "current_call",
     "settings",
 ]
 
 if TYPE_CHECKING:
+    from jshost.batches import abatch, batch
     from jshost.conf import settings
     from jshost.exceptions import (
         ConfigError,
@@ -38,12 +43,17 @@ if TYPE_CHECKING:
         UnexpectedResponse,
     )
     from jshost.function import Function
+    from jshost.hooks import after_call, before_call
     from jshost.host import JSHost
     from jshost.workers.context import current_call
 
 _HOMES = {
     "Function": "jshost.function",
     "JSHost": "jshost.host",
+    "abatch": "jshost.batches",
+    "after_call": "jshost.hooks",
+    "batch": "jshost.batches",
+    "before_call": "jshost.hooks",
     "current_call": "jshost.workers.context",
     "settings": "jshost.conf",
 }

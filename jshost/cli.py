@@ -76,7 +76,7 @@ def _option_flags(command: Callable[..., None]) -> Callable[..., None]:
         if not field.metadata["help"]:
             continue
         flag = "--" + field.name.replace("_", "-")
-        kind = str if field.name in ("address", "request_data_limit") else int
+        kind = str if field.name in ("address", "uds", "request_data_limit") else int
         if field.name.endswith("_timeout"):
             kind = float  # type: ignore[assignment]
         default = "none" if field.default is None else field.default

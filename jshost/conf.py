@@ -19,7 +19,9 @@ from jshost.verbosity import Verbosity
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CONFIG_FILE_NAMES", "DEFAULTS", "Settings", "settings"]
+__all__ = ["CONFIG_FILE_NAMES", "DEFAULTS", "URL_SCHEMES", "Settings", "settings"]
+
+URL_SCHEMES = ("http://", "https://", "unix:///")
 
 CONFIG_FILE_NAMES = ("host.config.py", "host.config.js", "host.config.mjs", "host.config.cjs")
 
@@ -67,7 +69,7 @@ def _verbosity(value: Any) -> Verbosity:
 def _url(value: Any) -> str | None:
     if value is None or value == "":
         return None
-    if not value.startswith(("http://", "https://")):
+    if not value.startswith(URL_SCHEMES):
         raise ValueError
     return str(value).rstrip("/")
 
@@ -80,7 +82,7 @@ DEFAULTS: Mapping[str, Setting] = {
     "PATH_TO_BIN": Setting("jshost", _path, "a path or a command"),
     "FUNCTION_TIMEOUT": Setting(10.0, _seconds, "a number of seconds above 0, or None"),
     "CONNECT_ONCE_CONFIGURED": Setting(False, _boolean, "True or False"),
-    "ROOT_URL": Setting(None, _url, "a URL that begins with http:// or https://"),
+    "ROOT_URL": Setting(None, _url, "a URL that begins with http://, https:// or unix:///"),
     "RELOAD": Setting(True, _boolean, "True or False"),
     "RETURN_TEXT": Setting(False, _boolean, "True or False"),
     "VERBOSITY": Setting(Verbosity.PROCESS_START, _verbosity, "a level of jshost.verbosity"),
@@ -88,11 +90,13 @@ DEFAULTS: Mapping[str, Setting] = {
 
 
 class Settings:
-    """The settings as attributes: ``settings.FUNCTION_TIMEOUT``; read when first needed."""
+    """The settings as attributes: ``settings.FUNCTION_TIMEOUT``; read when first needed.
+
+    Once they are read they are instance attributes, which every call can look up for nothing.
+    """
 
     def __init__(self) -> None:
         self._configured: dict[str, Any] = {}
-        self._values: dict[str, Any] | None = None
         self._lock = threading.RLock()  # reading Django's settings may run `configure`
 
     def configure(self, **values: Any) -> None:
@@ -108,7 +112,7 @@ class Settings:
         checked = _check_all(values, "settings.configure()")
         with self._lock:
             self._configured.update(checked)
-            self._values = None
+            self._forget()
         _forget_host()
         if self.CONNECT_ONCE_CONFIGURED:
             from jshost.host import host
@@ -119,7 +123,7 @@ class Settings:
         """Forget what `configure` was told, and read the other sources again; for tests."""
         with self._lock:
             self._configured.clear()
-            self._values = None
+            self._forget()
         _forget_host()
 
     def config_path(self) -> Path:
@@ -142,16 +146,17 @@ class Settings:
         )
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        values = self._values
-        if values is None:
-            with self._lock:
-                values = self._values = self._read()
-        try:
-            return values[name]
-        except KeyError:
-            raise AttributeError(_unknown(name, "settings")) from None
+        """A setting that has not been read, or is none."""
+        if name not in DEFAULTS:
+            raise AttributeError(name if name.startswith("_") else _unknown(name, "settings"))
+        with self._lock:
+            values = self._read()
+            self.__dict__.update(values)
+        return values[name]
+
+    def _forget(self) -> None:
+        for name in DEFAULTS:
+            self.__dict__.pop(name, None)
 
     def _read(self) -> dict[str, Any]:
         values = {name: setting.default for name, setting in DEFAULTS.items()}

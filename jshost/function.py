@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
+import logging
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from jshost import wire
+from jshost import hooks, wire
 from jshost.conf import settings
 from jshost.exceptions import (
+    ConnectionError,
     FunctionError,
     FunctionTimeout,
+    HostUnavailable,
+    ProcessError,
     RemoteError,
     UnexpectedResponse,
     from_envelope,
 )
+from jshost.http1 import FrozenHeaders
 from jshost.transport import DeadlinePassed
 from jshost.verbosity import FUNCTION_CALL, report
 
 if TYPE_CHECKING:
     from jshost.host import JSHost
     from jshost.http1 import Response
+    from jshost.streams import AsyncStream, Stream
 
 __all__ = ["Function"]
 
+logger = logging.getLogger("jshost.function")
+
 HOST_ANSWERS_FIRST_S = 0.25
 """How much longer than the call's deadline we listen: the host's 504 says more than our clock."""
+JSON_ANSWERS = "application/json, */*"
+STREAMED_ANSWERS = "text/event-stream, application/json"
+FALLBACK_FOR = (ConnectionError, HostUnavailable, FunctionTimeout, ProcessError)
 
 
 class _NotGiven:
-    """Tells "no timeout was given" from `None`, which means "no limit"."""
+    """Tells "nothing was given" from `None`, which may mean something."""
 
     def __repr__(self) -> str:
-        return "FUNCTION_TIMEOUT"
+        return "NOT_GIVEN"
 
     def __reduce__(self) -> str:
         return "NOT_GIVEN"  # a copy, or what was unpickled, is still the one object
@@ -53,6 +65,13 @@ class Function:
         timeout: seconds that a call may take, or None for no limit; by default the setting
             FUNCTION_TIMEOUT.
         exception_cls: what to raise when the function fails, instead of `FunctionError`.
+        fallback: what `call` and `acall` return when the host is down or too slow: a value, or a
+            callable that is given the arguments. It is logged and counted in `fallbacks`.
+        fallback_for: the exceptions that it stands in for; by default `ConnectionError`,
+            `HostUnavailable`, `FunctionTimeout` and `ProcessError`, not `FunctionError`.
+
+    Attributes:
+        fallbacks: how often the fallback has answered.
 
     Example:
         >>> double = Function("double", timeout=2)
@@ -69,17 +88,20 @@ class Function:
         host: JSHost | None = None,
         timeout: float | None = NOT_GIVEN,
         exception_cls: type[Exception] | None = None,
+        *,
+        fallback: Any = NOT_GIVEN,
+        fallback_for: type[Exception] | tuple[type[Exception], ...] = FALLBACK_FOR,
     ) -> None:
         if not isinstance(name, str) or not name:
             raise TypeError(f"Function needs the name of a function, not {name!r}")
-        if timeout is not NOT_GIVEN and not _is_limit(timeout):
-            raise ValueError(
-                f"Function({name!r}): timeout must be a number above 0, or None, not {timeout!r}"
-            )
+        _check_timeout(timeout, f"Function({name!r})")
         self.name = name
         self.host = host
         self.timeout = timeout
         self.exception_cls = exception_cls
+        self.fallback = fallback
+        self.fallback_for = fallback_for
+        self.fallbacks = 0
         self._target = f"/function/{quote(name, safe='')}?hash="
 
     def __repr__(self) -> str:
@@ -87,11 +109,7 @@ class Function:
 
     def get_host(self) -> JSHost:
         """The host that calls go to: `self.host`, else `jshost.host.host`."""
-        if self.host is not None:
-            return self.host
-        from jshost.host import host
-
-        return host
+        return self.host if self.host is not None else _default_host()
 
     def get_timeout(self) -> float | None:
         """Seconds that a call may take, or None for no limit."""
@@ -100,22 +118,49 @@ class Function:
             return limit
         return self.timeout
 
+    def with_timeout(self, timeout: float | None) -> Self:
+        """The same function with another limit, in seconds, or None for no limit.
+
+        Example:
+            >>> render.with_timeout(0.5).call(component="App")
+        """
+        _check_timeout(timeout, f"{self.name}.with_timeout()")
+        other = copy.copy(self)
+        other.timeout = timeout
+        return other
+
+    # One call
+
     def call(self, /, **arguments: Any) -> Any:
         """Call the function with one object of arguments and return its decoded result.
 
         Returns:
             What the function returned: str for a string, bytes for bytes, else the JSON value.
-            With the setting RETURN_TEXT, the response's text.
+            For a function that streams: its final result where it has one, else the list of its
+            values. With the setting RETURN_TEXT, the response's text.
 
         Raises:
-            TypeError, ValueError: an argument that JSON cannot carry; nothing was sent.
+            TypeError, ValueError: an argument that cannot be carried; nothing was sent.
             FunctionError: the function failed (or `exception_cls`).
             FunctionTimeout: no answer in time.
             RemoteError: anything else that the host refused or that went wrong on it; see
                 `jshost.exceptions`.
             ConnectionError: no host answers.
         """
-        return self._result(self.send_request(**arguments))
+        call = _Call(self, arguments, JSON_ANSWERS)
+        try:
+            return call.result_of(call.host.request(*call.request))
+        except Exception as error:  # noqa: BLE001  raised again, or stood in for
+            return call.rescued(error)
+
+    async def acall(self, /, **arguments: Any) -> Any:
+        """As `call`, from any asyncio loop; cancelling the task cancels the call."""
+        call = _Call(self, arguments, JSON_ANSWERS)
+        try:
+            return call.result_of(await call.host.arequest(*call.request))
+        except Exception as error:  # noqa: BLE001  raised again, or stood in for
+            result = call.rescued(error)
+            return await result if hasattr(result, "__await__") else result
 
     def send_request(self, /, **arguments: Any) -> Response:
         """As `call`, with the HTTP response, whatever its status: `.status_code`, `.text`.
@@ -123,82 +168,220 @@ class Function:
         Raises:
             TypeError, ValueError, FunctionTimeout, ConnectionError: as `call`.
         """
-        body = wire.encode_arguments(arguments, self.encoder)
-        timeout_s = self.get_timeout()
-        patience_s = None if timeout_s is None else timeout_s + HOST_ANSWERS_FIRST_S
-        began = time.monotonic()
+        call = _Call(self, arguments, JSON_ANSWERS)
         try:
-            response = self.get_host().request(
-                "POST", self._target + wire.body_hash(body), _headers(timeout_s), body, patience_s
-            )
-        except DeadlinePassed:
-            spent = time.monotonic() - began
-            raise FunctionTimeout(
-                f"no answer within the limit of {timeout_s:g} s ({spent:.2f} s spent)",
-                name=self.name,
-            ) from None
-        if settings.VERBOSITY >= FUNCTION_CALL:
-            spent_ms = (time.monotonic() - began) * 1000
-            report(FUNCTION_CALL, "%s: %d, %.1f ms", self.name, response.status_code, spent_ms)
+            response = call.host.request(*call.request)
+        except Exception as error:  # noqa: BLE001  raised again, as callers know it
+            raise call.failed(error) from None
+        call.answered(response)
+        call.succeeded()
         return response
 
-    def _result(self, response: Response) -> Any:
-        if response.status_code == 200:
-            if settings.RETURN_TEXT:
-                return response.text
-            content_type = response.headers.get("content-type", "")
-            try:
-                return wire.decode_result(content_type, response.content)
-            except ValueError as error:
-                raise UnexpectedResponse(
-                    f"{self.name}: the answer is not a jshost host's: {error}"
-                ) from error
-        failure = self._error(response)
-        if self.exception_cls is not None and isinstance(failure, FunctionError):
-            raise self._as_own(failure)
-        raise failure
+    # Streams
 
-    def _error(self, response: Response) -> Exception:
+    def stream(self, /, **arguments: Any) -> Stream:
+        """Call a function that streams; iterate over what it sends, as it comes.
+
+        The limit counts for the whole stream. Raises: as `call`; an error in mid-stream is raised
+        by the iteration.
+
+        Example:
+            >>> for line in Function("tail").stream(path="app.log"):
+            ...     print(line)
+        """
+        from jshost.streams import Stream
+
+        call = _Call(self, arguments, STREAMED_ANSWERS)
+        try:
+            return Stream(call, call.host.stream(*call.request))
+        except Exception as error:  # noqa: BLE001  raised again, as callers know it
+            raise call.failed(error) from None
+
+    def astream(self, /, **arguments: Any) -> AsyncStream:
+        """As `stream`, for ``async for``; the call is made when the first value is asked for."""
+        from jshost.streams import AsyncStream
+
+        call = _Call(self, arguments, STREAMED_ANSWERS)
+        return AsyncStream(call, lambda: call.host.astream(*call.request))
+
+    # Many calls
+
+    def map(self, calls: Iterable[Mapping[str, Any]]) -> list[Any]:
+        """Call the function once for each object of arguments, in one request.
+
+        Returns:
+            The results in order; in the place of a call that failed, its exception.
+
+        Example:
+            >>> Function("double").map([{"number": 1}, {}, {"number": 3}])
+            [2, FunctionError('No number was provided'), 6]
+        """
+        from jshost.batches import batch
+
+        return batch((self, arguments) for arguments in calls)
+
+    async def amap(self, calls: Iterable[Mapping[str, Any]]) -> list[Any]:
+        """As `map`, from any asyncio loop."""
+        from jshost.batches import abatch
+
+        return await abatch((self, arguments) for arguments in calls)
+
+    # What an answer means
+
+    def decoded(self, content_type: str, content: bytes) -> Any:
+        """A result's value. Raises: UnexpectedResponse: no host answers like this."""
+        try:
+            return wire.decode_result(content_type, content)
+        except ValueError as error:
+            raise UnexpectedResponse(
+                f"{self.name}: the answer is not a jshost host's: {error}"
+            ) from error
+
+    def failure(self, envelope: Mapping[str, Any]) -> Exception:
+        """The exception that an error envelope stands for; an `exception_cls` where one is set."""
+        error = from_envelope(envelope, name=self.name)
+        if isinstance(error, ProcessError) and (logfile := self.get_host().managed_logfile):
+            error.message += f"\nThe host's log: {logfile}"
+        if self.exception_cls is None or not isinstance(error, FunctionError):
+            return error
+        if issubclass(self.exception_cls, RemoteError):
+            return from_envelope(envelope, name=self.name, cls=self.exception_cls)
+        own = self.exception_cls(str(error))
+        own.__cause__ = error
+        return own
+
+
+class _Call:
+    """One call on its way; a `streams.Owner`."""
+
+    __slots__ = (
+        "_arguments",
+        "_began",
+        "_function",
+        "_hooked",
+        "_timeout_s",
+        "host",
+        "name",
+        "request",
+    )
+
+    def __init__(self, function: Function, arguments: dict[str, Any], accept: str) -> None:
+        body, content_type = wire.encode_call(arguments, function.encoder)
+        timeout_s = self._timeout_s = function.get_timeout()
+        headers: Mapping[str, str] = _headers(timeout_s, accept, content_type)
+        self.name = function.name
+        self.host = function.get_host()
+        self._function = function
+        self._arguments = arguments
+        self._hooked: hooks.OutgoingCall | None = None
+        self._began = time.monotonic()
+        if hooks.before or hooks.after:
+            self._hooked = hooks.OutgoingCall(function.name, arguments, timeout_s)
+            for hook in hooks.before:
+                hook(self._hooked)
+            headers = {**headers, **self._hooked.headers}
+        self.request = (
+            "POST",
+            function._target + wire.body_hash(body),
+            headers,
+            body,
+            None if timeout_s is None else timeout_s + HOST_ANSWERS_FIRST_S,
+        )
+
+    def answered(self, response: Response) -> None:
+        if settings.VERBOSITY >= FUNCTION_CALL:
+            spent_ms = (time.monotonic() - self._began) * 1000
+            report(FUNCTION_CALL, "%s: %d, %.1f ms", self.name, response.status_code, spent_ms)
+        if self._hooked is not None:
+            self._hooked.response = response
+
+    def result_of(self, response: Response) -> Any:
+        """The value of an answer; raises what it says instead."""
+        self.answered(response)
+        if response.status_code == 200:
+            value = (
+                response.text
+                if settings.RETURN_TEXT
+                else self._function.decoded(response.content_type, response.content)
+            )
+            self.succeeded()
+            return value
         try:
             envelope = response.json()
         except ValueError:
             envelope = None
         if not isinstance(envelope, Mapping) or "code" not in envelope:
-            return UnexpectedResponse(
+            raise UnexpectedResponse(
                 f"{self.name}: status {response.status_code}, not as a jshost host answers: "
                 f"{response.text[:200]!r}"
             )
-        return from_envelope(envelope, name=self.name)
+        raise self._function.failure(envelope)
 
-    def _as_own(self, error: FunctionError) -> Exception:
-        cls = self.exception_cls
-        assert cls is not None
-        if issubclass(cls, RemoteError):
-            return from_envelope_as(cls, error)
-        own = cls(str(error))
-        own.__cause__ = error
-        return own
+    def error_of(self, envelope: Mapping[str, Any]) -> Exception:
+        return self._function.failure(envelope)
+
+    def succeeded(self) -> None:
+        if self._hooked is not None:
+            self._tell_hooks(None)
+
+    def failed(self, error: Exception) -> Exception:
+        """The call is over; returns what is raised for `error`."""
+        if isinstance(error, DeadlinePassed):
+            spent = time.monotonic() - self._began
+            error = FunctionTimeout(
+                f"no answer within the limit of {self._timeout_s:g} s ({spent:.2f} s spent)",
+                name=self.name,
+            )
+        if self._hooked is not None:
+            self._tell_hooks(error)
+        return error
+
+    def rescued(self, error: Exception) -> Any:
+        """The fallback's answer in the place of an error; raises the error where there is none."""
+        raised = self.failed(error)
+        function = self._function
+        if function.fallback is NOT_GIVEN or not isinstance(raised, function.fallback_for):
+            if raised is error:
+                raise error
+            raise raised from None
+        function.fallbacks += 1
+        logger.warning("%s: the fallback answers, for: %s", self.name, raised)
+        if callable(function.fallback):
+            return function.fallback(**self._arguments)
+        return function.fallback
+
+    def _tell_hooks(self, error: Exception | None) -> None:
+        hooked, self._hooked = self._hooked, None
+        assert hooked is not None
+        hooked.error = error
+        hooked.spent_s = time.monotonic() - self._began
+        for hook in hooks.after:
+            hook(hooked)
 
 
-def _is_limit(timeout: object) -> bool:
-    return timeout is None or (isinstance(timeout, int | float) and timeout > 0)
+@functools.cache
+def _default_host() -> JSHost:
+    from jshost.host import host
+
+    return host
+
+
+def _check_timeout(timeout: object, what: str) -> None:
+    is_number = isinstance(timeout, int | float) and timeout > 0
+    if not (is_number or timeout is None or timeout is NOT_GIVEN):
+        raise ValueError(f"{what}: timeout must be a number above 0, or None, not {timeout!r}")
 
 
 @functools.lru_cache(maxsize=64)
-def _headers(timeout_s: float | None) -> Mapping[str, str]:
-    headers = {"Content-Type": "application/json", "Accept": "application/json, */*"}
+def _known_headers(timeout_s: float | None, accept: str) -> FrozenHeaders:
+    headers = FrozenHeaders({"Content-Type": "application/json", "Accept": accept})
     if timeout_s is not None:
         headers["JSHost-Timeout"] = repr(timeout_s)
     return headers
 
 
-def from_envelope_as(cls: type[RemoteError], error: RemoteError) -> RemoteError:
-    """The same error as an instance of `cls`."""
-    return cls(
-        error.message,
-        name=error.name,
-        stack=error.stack,
-        error_name=error.error_name,
-        code=error.code,
-        request_id=error.request_id,
-    )
+def _headers(timeout_s: float | None, accept: str, content_type: str) -> Mapping[str, str]:
+    known = _known_headers(timeout_s, accept)
+    if content_type == "application/json":
+        return known
+    return {**known, "Content-Type": content_type}

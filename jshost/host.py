@@ -17,16 +17,18 @@ import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from jshost.conf import settings
+from jshost.conf import URL_SCHEMES, settings
 from jshost.exceptions import ConfigError, ConnectionError, JSHostError, UnexpectedResponse
 from jshost.http1 import Response
-from jshost.transport import DeadlinePassed, Transport, connect
+from jshost.transport import DeadlinePassed, OpenResponse, Transport, connect
 from jshost.verbosity import CONNECT, DISCONNECT, PROCESS_START, PROCESS_STOP, report
 
 if TYPE_CHECKING:
+    import asyncio
     from pathlib import Path
 
     from jshost.manager import JSHostManager
+    from jshost.transport_async import AsyncOpenResponse, AsyncTransport
 
 __all__ = ["JSHost", "host", "manager"]  # noqa: F822  manager: see __getattr__
 
@@ -52,10 +54,13 @@ class JSHost:
         self, config_file: str | Path | None = None, *, root_url: str | None = None
     ) -> None:
         self._config_file = _absolute(config_file) if config_file is not None else None
-        if root_url is not None and not root_url.startswith(("http://", "https://")):
-            raise ConfigError(f"root_url must begin with http:// or https://, not {root_url!r}.")
+        if root_url is not None and not root_url.startswith(URL_SCHEMES):
+            raise ConfigError(
+                f"root_url must begin with http://, https:// or unix:///, not {root_url!r}."
+            )
         self._root_url = root_url.rstrip("/") if root_url is not None else None
         self._transport: Transport | None = None
+        self._async_transports: dict[asyncio.AbstractEventLoop, AsyncTransport] = {}
         self._managed: dict[str, Any] | None = None
         """What the manager said of the host that this process holds."""
         self._leaves_at_exit = False
@@ -76,27 +81,38 @@ class JSHost:
         Raises:
             ConnectionError: no URL is set, and no running host serves the config file.
         """
+        return self._locate()[0]
+
+    def _locate(self) -> tuple[str, str]:
+        """The root URL, and the one by which this process gets there fastest; raises as `get_url`.
+
+        A host that was found is on this machine, and listens on a unix socket, too.
+        """
         if self._root_url is not None:
-            return self._root_url
+            return self._root_url, self._root_url
         if self._config_file is None and settings.ROOT_URL is not None:
             if settings.USE_MANAGER:
                 raise ConfigError(
                     "ROOT_URL and USE_MANAGER exclude each other: the one says where the host is, "
                     "the other has it started. Remove one of them."
                 )
-            return str(settings.ROOT_URL)
+            return str(settings.ROOT_URL), str(settings.ROOT_URL)
         from jshost import records  # not needed, nor psutil, where ROOT_URL is set
 
-        found = records.find_hosts(self.config_file)
+        config_file = self.config_file
+        found = records.find_hosts(config_file)
         if settings.USE_MANAGER:
-            by_hand = [record for record in found if not record.managed]
-            return by_hand[0].url if by_hand else self._connect_managed()
+            found = [record for record in found if not record.managed]
+            if not found:
+                answer = self._connect_managed()
+                socket_path = records.socket_path(answer["config"], answer["pid"])
+                return answer["url"], records.fastest_url(answer["url"], socket_path)
         if not found:
             raise ConnectionError(
-                f"No running host serves {self.config_file}. Start one with: jshost serve "
-                f"{shlex.quote(str(self.config_file))} (or set ROOT_URL to where one listens)."
+                f"No running host serves {config_file}. Start one with: jshost serve "
+                f"{shlex.quote(str(config_file))} (or set ROOT_URL to where one listens)."
             )
-        return found[0].url
+        return found[0].url, records.fastest_url(found[0].url, found[0].socket_path)
 
     def connect(self) -> None:
         """Find the host and check that it is one.
@@ -133,6 +149,11 @@ class JSHost:
 
         return logfile_of(self.config_file)
 
+    @property
+    def managed_logfile(self) -> str | None:
+        """The log of the managed host that this process holds, as the manager named it."""
+        return self._managed["logfile"] if self._managed is not None else None
+
     def restart(self) -> None:
         """Have the manager replace the host's process, on the same port.
 
@@ -154,8 +175,12 @@ class JSHost:
         self._managed = None
         report(PROCESS_STOP, "stopped the host of %s", self.config_file)
 
-    def _connect_managed(self) -> str:
-        """Have the host started where it does not run, and hold it from now on; its URL."""
+    def _connect_managed(self) -> dict[str, Any]:
+        """Have the host started where it does not run, and hold it from now on.
+
+        Returns:
+            The manager's answer: ``{config, url, pid, logfile, restarted}``.
+        """
         if not self._leaves_at_exit:
             atexit.register(self.disconnect)
             self._leaves_at_exit = True
@@ -169,7 +194,7 @@ class JSHost:
                 answer["pid"],
                 answer["logfile"],
             )
-        return str(answer["url"])
+        return answer
 
     def _launch(self) -> dict[str, Any]:
         """How the manager is to start the host: as this program runs."""
@@ -186,6 +211,7 @@ class JSHost:
         """In a forked child: connections and the hold on a managed host are the parent's."""
         self._lock = threading.Lock()
         self._transport = self._managed = None
+        self._async_transports = {}
 
     def is_running(self) -> bool:
         """Whether a host answers."""
@@ -228,6 +254,8 @@ class JSHost:
         assert isinstance(config, dict)
         return config
 
+    # Requests; the two drivers differ in how they wait, and in nothing else
+
     def request(
         self,
         method: str,
@@ -237,32 +265,132 @@ class JSHost:
         timeout_s: float | None,
     ) -> Response:
         """One HTTP request to the host; see `Transport.request`."""
-        give_up = 0.0
+        moving = _Moving(self)
         while True:
-            transport = self._transport
-            if transport is None:
-                with self._lock:
-                    transport = self._transport = self._transport or connect(self.get_url())
+            transport = self._transport or self._connected()
             try:
-                return transport.request(method, target, headers, body, timeout_s)
+                response = transport.request(method, target, headers, body, timeout_s)
+                if not moving.tries_again(response):
+                    return response
             except ConnectionError as error:
-                # Nobody listens there, so nothing was sent: the host may have come back elsewhere,
-                # or, when it was killed just now, the manager may not have noticed yet.
-                if not isinstance(error.__cause__, ConnectionRefusedError) or not self._moves:
+                if not moving.tries_again(error):
                     raise
-                now = time.monotonic()
-                if give_up and now >= give_up:
+            time.sleep(MOVING_POLL_S)
+
+    def stream(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> OpenResponse | Response:
+        """As `request`, with an answer of status 200 read as it comes; see `Transport.stream`."""
+        moving = _Moving(self)
+        while True:
+            transport = self._transport or self._connected()
+            try:
+                answer = transport.stream(method, target, headers, body, timeout_s)
+                if answer.status_code == 200:
+                    return answer
+                content = []
+                while data := answer.read():
+                    content.append(data)
+                response = Response(answer.status_code, answer.headers, b"".join(content))
+                if not moving.tries_again(response):
+                    return response
+            except ConnectionError as error:
+                if not moving.tries_again(error):
                     raise
-                give_up = give_up or now + MOVING_S
-                self.forget()
-                time.sleep(MOVING_POLL_S)
+            time.sleep(MOVING_POLL_S)
+
+    async def arequest(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> Response:
+        """As `request`, from any asyncio loop."""
+        moving = _Moving(self)
+        while True:
+            transport = await self._connected_async()
+            try:
+                response = await transport.request(method, target, headers, body, timeout_s)
+                if not moving.tries_again(response):
+                    return response
+            except ConnectionError as error:
+                if not moving.tries_again(error):
+                    raise
+            await _sleep(MOVING_POLL_S)
+
+    async def astream(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> AsyncOpenResponse | Response:
+        """As `stream`, from any asyncio loop."""
+        moving = _Moving(self)
+        while True:
+            transport = await self._connected_async()
+            try:
+                answer = await transport.stream(method, target, headers, body, timeout_s)
+                if answer.status_code == 200:
+                    return answer
+                content = []
+                while data := await answer.read():
+                    content.append(data)
+                response = Response(answer.status_code, answer.headers, b"".join(content))
+                if not moving.tries_again(response):
+                    return response
+            except ConnectionError as error:
+                if not moving.tries_again(error):
+                    raise
+            await _sleep(MOVING_POLL_S)
+
+    def _connected(self) -> Transport:
+        with self._lock:
+            self._transport = self._transport or connect(self._locate()[1])
+            return self._transport
+
+    async def _connected_async(self) -> AsyncTransport:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        transport = self._async_transports.get(loop)
+        if transport is not None:
+            return transport
+        from jshost import transport_async
+
+        url = await asyncio.to_thread(self._locate_once)
+        transport = self._async_transports.get(loop)
+        if transport is None:
+            for other in [each for each in self._async_transports if each.is_closed()]:
+                self._async_transports.pop(other).close()
+            transport = self._async_transports[loop] = transport_async.connect(url)
+        return transport
+
+    def _locate_once(self) -> str:
+        """Where the host is; one thread at a time looks, or has it started."""
+        with self._lock:
+            return self._locate()[1]
 
     def forget(self) -> None:
         """Find the host anew at the next call: the settings, or the host, have changed."""
         with self._lock:
             transport, self._transport = self._transport, None
+            async_transports, self._async_transports = self._async_transports, {}
         if transport is not None:
             transport.close()
+        for loop, each in async_transports.items():
+            if loop.is_closed():
+                each.close()
+            else:
+                loop.call_soon_threadsafe(each.close)
 
     @property
     def _moves(self) -> bool:
@@ -272,15 +400,75 @@ class JSHost:
         )
 
 
+class _Moving:
+    """One request to a host that may move: restarted hosts listen elsewhere."""
+
+    __slots__ = ("_give_up", "_host")
+
+    def __init__(self, host: JSHost) -> None:
+        self._host = host
+        self._give_up = 0.0
+
+    def tries_again(self, outcome: Response | ConnectionError) -> bool:
+        """Whether the host is to be found anew and asked again; for a second at most.
+
+        It is when nothing was sent, since nobody listens there: the host may have come back
+        elsewhere, or, when it was killed just now, the manager may not have noticed yet. And when
+        a managed host takes no more calls.
+        """
+        host = self._host
+        if isinstance(outcome, ConnectionError):
+            refused = isinstance(outcome.__cause__, ConnectionRefusedError | FileNotFoundError)
+            again = refused and host._moves
+        else:
+            again = host._managed is not None and _is_leaving(outcome)
+        now = time.monotonic()
+        if not again or (self._give_up and now >= self._give_up):
+            return False
+        self._give_up = self._give_up or now + MOVING_S
+        host.forget()
+        return True
+
+
+async def _sleep(seconds: float) -> None:
+    import asyncio
+
+    await asyncio.sleep(seconds)
+
+
+def _is_leaving(response: Response) -> bool:
+    """Whether the host takes no more calls: it stops, or ends as its worker did. This call was
+    not begun, and the manager knows what comes next."""
+    if response.status_code != 503:
+        return False
+    try:
+        envelope = response.json()
+    except ValueError:
+        return False
+    return isinstance(envelope, dict) and envelope.get("code") == "draining"
+
+
 def _warn_in_production() -> None:
     """The manager is for development: say so where this looks like anything else."""
+    signs = _signs_of_production()
+    if signs:
+        logging.getLogger("jshost.host").warning(
+            "USE_MANAGER is on and %s: DO NOT USE THE MANAGER IN PRODUCTION. Run hosts under a "
+            "supervisor (jshost serve CONFIG), and set USE_MANAGER in development only, with "
+            "Django 'USE_MANAGER': DEBUG in JS_HOST.",
+            signs,
+        )
+
+
+def _signs_of_production() -> str:
+    """What makes this program look like production; "" where nothing does."""
     django_conf = sys.modules.get("django.conf")
-    if django_conf is None or not django_conf.settings.configured or django_conf.settings.DEBUG:
-        return
-    logging.getLogger("jshost.host").warning(
-        "USE_MANAGER is on and Django's DEBUG is off: DO NOT USE THE MANAGER IN PRODUCTION. Run "
-        "hosts under a supervisor (jshost serve CONFIG), and set 'USE_MANAGER': DEBUG in JS_HOST."
-    )
+    if django_conf is not None and django_conf.settings.configured:
+        return "" if django_conf.settings.DEBUG else "Django's DEBUG is off"
+    by_hand = any(os.isatty(descriptor) for descriptor in (0, 1, 2))
+    if os.geteuid() == 0 and not by_hand and not os.environ.get("CI"):
+        return "this program runs as root, without a terminal"
+    return ""
 
 
 def __getattr__(name: str) -> Any:

@@ -6,13 +6,25 @@ is unusual (https, proxies) goes through httpx, see `transport`.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import httptools
 
-__all__ = ["Response", "ResponseParser", "request_line", "request_tail"]
+__all__ = [
+    "Endpoint",
+    "FrozenHeaders",
+    "Response",
+    "ResponseParser",
+    "request_line",
+    "request_tail",
+]
+
+UNIX_SCHEME = "unix://"
+MAX_TAILS = 64
 
 
 class Response:
@@ -24,12 +36,32 @@ class Response:
         content: the body's bytes.
     """
 
-    __slots__ = ("content", "headers", "status_code")
+    __slots__ = ("_headers", "content", "status_code")
 
-    def __init__(self, status_code: int, headers: Mapping[str, str], content: bytes) -> None:
+    def __init__(
+        self,
+        status_code: int,
+        headers: Mapping[str, str] | list[tuple[bytes, bytes]],
+        content: bytes,
+    ) -> None:
         self.status_code = status_code
-        self.headers = headers
+        self._headers = headers
         self.content = content
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        if isinstance(self._headers, list):  # few callers look
+            self._headers = _decoded(self._headers)
+        return self._headers
+
+    @property
+    def content_type(self) -> str:
+        """The content type, or ""."""
+        if isinstance(self._headers, list):
+            for name, value in self._headers:
+                if name == b"content-type":
+                    return value.decode("latin-1")
+        return self.headers.get("content-type", "")
 
     @property
     def text(self) -> str:
@@ -41,6 +73,15 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status_code}, {len(self.content)} bytes>"
+
+
+def _decoded(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
+        known = headers.get(key)
+        headers[key] = text if known is None else f"{known}, {text}"
+    return headers
 
 
 def request_line(method: str, target: str) -> bytes:
@@ -62,13 +103,77 @@ def request_tail(host: str, headers: Mapping[str, str]) -> bytes:
     return ("\r\n".join([*lines, "Content-Length: "])).encode("latin-1")
 
 
+class Endpoint:
+    """Where the requests to one root URL go, and what their heads have in common.
+
+    Attributes:
+        root_url: ``http://host:port/prefix`` or ``unix:///path/of/a/socket``.
+        unix_path: the socket's path, or None: TCP.
+        address: host and port of the TCP socket.
+    """
+
+    def __init__(self, root_url: str) -> None:
+        self.root_url = root_url
+        self.unix_path: str | None = None
+        self.address = ("", 0)
+        self._prefix = ""
+        self._authorization: dict[str, str] = {}
+        self._tails: dict[int, tuple[Mapping[str, str], bytes]] = {}
+        if root_url.startswith(UNIX_SCHEME):
+            self.unix_path = unquote(root_url[len(UNIX_SCHEME) :])
+            self._netloc = "localhost"
+            return
+        parts = urlsplit(root_url)
+        self.address = (parts.hostname or "localhost", parts.port or 80)
+        self._prefix = parts.path.rstrip("/")
+        self._netloc = parts.netloc.rpartition("@")[2]
+        self._authorization = _basic_authorization(parts.username, parts.password)
+
+    def request(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes:
+        """A request's bytes. Raises: ValueError: see `request_line` and `request_tail`."""
+        line = request_line(method, self._prefix + target)
+        return b"%s%s%d\r\n\r\n%s" % (line, self._tail(headers), len(body), body)
+
+    def _tail(self, headers: Mapping[str, str]) -> bytes:
+        """What calls have in common is prepared once, for each mapping of headers they share."""
+        known = self._tails.get(id(headers))
+        if known is not None and known[0] is headers:
+            return known[1]
+        tail = request_tail(self._netloc, {**self._authorization, **headers})
+        if isinstance(headers, FrozenHeaders) and len(self._tails) < MAX_TAILS:
+            self._tails[id(headers)] = headers, tail
+        return tail
+
+
+class FrozenHeaders(dict[str, str]):
+    """Headers that nobody changes any more, so that their bytes can be kept."""
+
+
+def _basic_authorization(name: str | None, password: str | None) -> dict[str, str]:
+    """The header for a name and a password in the URL (RFC 7617)."""
+    if name is None:
+        return {}
+    pair = f"{unquote(name)}:{unquote(password or '')}".encode()
+    return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+
+
 class ResponseParser:
     """Bytes in, one response out; then it is used up."""
+
+    __slots__ = (
+        "_body",
+        "_headers",
+        "_in_body",
+        "_parser",
+        "_status",
+        "complete",
+        "keep_alive",
+    )
 
     def __init__(self) -> None:
         self.complete = False
         self.keep_alive = False
-        self._headers: dict[str, str] = {}
+        self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._in_body = False
         self._status = 0
@@ -91,11 +196,22 @@ class ResponseParser:
 
     def end(self) -> bool:
         """The connection was closed: True where that is how the response says it is whole."""
-        framed = self._headers.keys() & {"content-length", "transfer-encoding"}
+        framed = _decoded(self._headers).keys() & {"content-length", "transfer-encoding"}
         self.complete = self._in_body and not framed
         return self.complete
 
+    @property
+    def has_head(self) -> bool:
+        """Whether status and headers have come, and the body, or its end, is next."""
+        return self._in_body or self.complete
+
+    def take(self) -> bytes:
+        """What has come of the body since the last `take`."""
+        body, self._body = self._body, []
+        return body[0] if len(body) == 1 else b"".join(body)
+
     def response(self) -> Response:
+        """The response; before `complete`, with the body as far as it has come."""
         body = self._body
         content = body[0] if len(body) == 1 else b"".join(body)
         return Response(self._status, self._headers, content)
@@ -107,11 +223,8 @@ class ResponseParser:
             self.keep_alive = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.complete:
-            return
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
-        known = self._headers.get(key)
-        self._headers[key] = text if known is None else f"{known}, {text}"
+        if not self.complete:
+            self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if not self.complete:
@@ -126,7 +239,7 @@ class ResponseParser:
         if self.complete:
             return
         if self._status < 200:  # 100 Continue, 103 Early Hints
-            self._headers = {}
+            self._headers = []
             return
         self.keep_alive = self._parser.should_keep_alive()
         self.complete = True

@@ -59,6 +59,11 @@ def _string(value: Any) -> str:
     return value
 
 
+def _optional_string(value: Any) -> str | None:
+    """a path"""
+    return None if value is None else _string(value)
+
+
 def _strings(value: Any) -> tuple[str, ...]:
     """a list of strings"""
     if isinstance(value, str) or not all(isinstance(item, str) for item in value):
@@ -83,6 +88,9 @@ class HostOptions:
 
     address: str = _option("127.0.0.1", _string, "Address to listen on.")
     port: int = _option(9009, _integer(0, 65535), "Port to listen on; 0 picks a free one.")
+    uds: str | None = _option(
+        None, _optional_string, "Path of a unix socket to listen on, in place of address and port."
+    )
     include: tuple[str, ...] = _option((), _strings)
     workers: int = _option(
         1, _integer(1, 512), "Worker processes per config file; functions that keep state want 1."

@@ -11,14 +11,16 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
+import sys
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from jshost.exceptions import ConfigError
 
-__all__ = ["HostRecord", "all_hosts", "find_hosts", "runtime_folder"]
+__all__ = ["HostRecord", "all_hosts", "find_hosts", "runtime_folder", "start_of_process"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,7 @@ class HostRecord:
     def of_this_process(
         cls, config_file: Path, url: str, version: str, managed: bool
     ) -> HostRecord:
-        import psutil
-
-        started_at = psutil.Process().create_time()
+        started_at = start_of_process(os.getpid())[0]
         return cls(str(config_file), url, os.getpid(), started_at, version, managed)
 
     @classmethod
@@ -51,11 +51,12 @@ class HostRecord:
         """The record in a file's text. Raises: ValueError: there is none."""
         try:
             record = cls(**json.loads(text))
-        except TypeError as error:
+        except (TypeError, RecursionError) as error:
             raise ValueError(str(error)) from error
         texts = (record.config_file, record.url, record.version)
-        pid_fits = isinstance(record.pid, int) and record.pid > 0
-        if not pid_fits or not isinstance(record.started_at, int | float):
+        pid_fits = isinstance(record.pid, int) and 0 < record.pid < 2**31
+        started_at = record.started_at
+        if not pid_fits or not isinstance(started_at, int | float) or not abs(started_at) < 1e12:
             raise ValueError("names no process")
         if not all(isinstance(text, str) for text in texts):
             raise ValueError("names no host")
@@ -64,6 +65,11 @@ class HostRecord:
     @property
     def path(self) -> Path:
         return runtime_folder() / f"host-{_digest(self.config_file)}-{self.pid}.json"
+
+    @property
+    def socket_path(self) -> Path:
+        """The unix socket that the host listens on for callers on this machine."""
+        return socket_path(self.config_file, self.pid)
 
     def write(self) -> None:
         """Make it known; whole or not at all.
@@ -77,26 +83,64 @@ class HostRecord:
         temporary.replace(self.path)
 
     def remove(self) -> None:
-        with contextlib.suppress(OSError, ConfigError):
-            self.path.unlink()
+        for path in (self.path, self.socket_path):
+            with contextlib.suppress(OSError, ConfigError):
+                path.unlink()
 
     def is_alive(self) -> bool:
         """Whether this very process still runs."""
         return is_alive(self.pid, self.started_at)
 
 
+def socket_path(config_file: str, pid: int) -> Path:
+    """Where the host of this process id listens for callers on this machine."""
+    return runtime_folder() / f"host-{_digest(config_file)}-{pid}.sock"
+
+
+def fastest_url(url: str, socket_path: Path) -> str:
+    """`url`, or the unix socket's where there is one: a call takes a tenth less time there."""
+    return f"unix://{socket_path}" if socket_path.exists() else url
+
+
 def is_alive(pid: int, started_at: float) -> bool:
     """Whether the process of this id and start time still runs."""
+    try:
+        its_start, is_dead = start_of_process(pid)
+    except ProcessLookupError:
+        return False
+    return abs(its_start - started_at) < 1.0 and not is_dead
+
+
+def start_of_process(pid: int) -> tuple[float, bool]:
+    """When it began, in seconds since the epoch as psutil tells it, and whether it is a zombie.
+
+    On Linux read here (proc(5)): every program of a managed host asks, and importing psutil takes
+    longer than all else that it does.
+
+    Raises:
+        ProcessLookupError: there is no such process.
+    """
+    if sys.platform != "linux":
+        return _start_by_psutil(pid)
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        boot = re.search(rb"^btime (\d+)", Path("/proc/stat").read_bytes(), re.MULTILINE)
+        ticks = int(fields[19])
+    except (OSError, IndexError) as error:
+        raise ProcessLookupError(pid) from error
+    if boot is None:
+        return _start_by_psutil(pid)
+    return ticks / os.sysconf("SC_CLK_TCK") + int(boot[1]), fields[0] in (b"Z", b"X")
+
+
+def _start_by_psutil(pid: int) -> tuple[float, bool]:
     import psutil
 
     try:
         process = psutil.Process(pid)
-        return (
-            abs(process.create_time() - started_at) < 1.0
-            and process.status() != psutil.STATUS_ZOMBIE
-        )
-    except psutil.Error:
-        return False
+        return process.create_time(), process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error as error:
+        raise ProcessLookupError(pid) from error
 
 
 def runtime_folder() -> Path:
@@ -155,8 +199,9 @@ def _read(pattern: str) -> list[HostRecord]:
         if record is not None and record.is_alive():
             found.append(record)
         else:
-            with contextlib.suppress(OSError):
-                path.unlink()
+            for stale in (path, path.with_suffix(".sock")):
+                with contextlib.suppress(OSError):
+                    stale.unlink()
     return sorted(found, key=lambda record: record.started_at, reverse=True)
 
 

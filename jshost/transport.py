@@ -1,38 +1,57 @@
 """Requests to a host over kept-alive connections. Runs in: callers.
 
-`connect` chooses by the URL: a plain ``http://`` one gets our own short path, everything else
-httpx. Both are safe to use from several threads, and leave a forked child connections of its own.
+`connect` chooses by the URL: a plain ``http://`` one and a unix socket get our own short path,
+everything else httpx (`transport_httpx`). What is here may be used from several threads, and leaves
+a forked child connections of its own; `transport_async` is the same for an asyncio loop.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import select
 import socket
-import threading
+import struct
 import time
 import weakref
 from collections.abc import Mapping
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from jshost.exceptions import ConnectionError, UnexpectedResponse
-from jshost.http1 import Response, ResponseParser, request_line, request_tail
+from jshost.http1 import UNIX_SCHEME, Endpoint, Response, ResponseParser
 
-__all__ = ["DeadlinePassed", "Transport", "connect"]
+__all__ = ["DeadlinePassed", "OpenResponse", "PlainTransport", "Transport", "connect", "is_plain"]
 
-READ_BYTES = 256 * 1024
+READ_BYTES = 64 * 1024
+"""What is read at once. From 128 KB on, malloc maps new memory for every read (M_MMAP_THRESHOLD),
+which costs more than the read itself; a large body is worth it."""
+LARGE_READ_BYTES = 512 * 1024
 MAX_IDLE = 64
 """Connections kept for later; a burst of more threads opens more, and closes them afterwards."""
-
-
-MAX_TAILS = 64
+MAX_TIMEOUT_S = 1e8
+TIMEVAL = struct.Struct("@ll")
 
 
 class DeadlinePassed(Exception):
     """No answer within the time that the request had."""
+
+
+class OpenResponse(Protocol):
+    """A response whose body is read as it comes."""
+
+    status_code: int
+    headers: Mapping[str, str]
+
+    def read(self) -> bytes:
+        """Some more of the body; b"": that was all, and the connection is kept.
+
+        Raises:
+            ConnectionError, DeadlinePassed, UnexpectedResponse: as `Transport.request`.
+        """
+
+    def close(self) -> None:
+        """Stop reading: the host learns that nobody listens any more."""
 
 
 class Transport(Protocol):
@@ -57,18 +76,35 @@ class Transport(Protocol):
             DeadlinePassed: `timeout_s` is over.
             UnexpectedResponse: the answer is not HTTP.
         """
-        ...
+
+    def stream(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> OpenResponse:
+        """As `request`, returning as soon as the head of the answer has come."""
 
     def close(self) -> None:
         """Close the idle connections."""
-        ...
 
 
 def connect(root_url: str) -> Transport:
     """The transport for a root URL ("http://127.0.0.1:9009", with or without a path)."""
-    if root_url.startswith("http://") and not _proxy_for(root_url):
+    if is_plain(root_url):
         return PlainTransport(root_url)
+    from jshost.transport_httpx import HttpxTransport  # 90 ms, which few have to pay
+
     return HttpxTransport(root_url)
+
+
+def is_plain(root_url: str) -> bool:
+    """Whether our own path leads there: unencrypted, without a proxy in between."""
+    if root_url.startswith(UNIX_SCHEME):
+        return True
+    return root_url.startswith("http://") and not _proxy_for(root_url)
 
 
 def _proxy_for(root_url: str) -> bool:
@@ -82,30 +118,35 @@ def _proxy_for(root_url: str) -> bool:
     return bool(getproxies().get("http") or getproxies().get("all")) and not proxy_bypass(host)
 
 
+def no_host(root_url: str, error: OSError) -> ConnectionError:
+    """What is raised where nobody listens."""
+    return ConnectionError(
+        f"No host answers at {root_url} ({error.strerror or error}). Start one with: "
+        "jshost serve CONFIG"
+    )
+
+
+def raise_translated(root_url: str, error: BaseException) -> None:
+    """Raise what our callers know for an error in mid-request, if it is one of those."""
+    if isinstance(error, TimeoutError) and error.errno is None:  # with one, the system gave up
+        raise DeadlinePassed from None
+    if isinstance(error, OSError):
+        raise ConnectionError(
+            f"{root_url}: the connection broke ({error.strerror or error}) before the answer was "
+            "whole; the call may have run."
+        ) from error
+    if isinstance(error, ValueError):
+        raise UnexpectedResponse(f"{root_url}: {error}") from error
+
+
 class PlainTransport:
-    """HTTP/1.1 over TCP, by `http1`."""
+    """HTTP/1.1 over TCP or a unix socket, by `http1`."""
 
     def __init__(self, root_url: str) -> None:
-        parts = urlsplit(root_url)
-        self._root_url = root_url
-        self._prefix = parts.path.rstrip("/")
-        self._netloc = parts.netloc.rpartition("@")[2]
-        self._address = (parts.hostname or "localhost", parts.port or 80)
+        self._endpoint = Endpoint(root_url)
         self._idle: list[_Connection] = []
         weakref.finalize(self, _close_all, self._idle)
-        self._authorization = _basic_authorization(parts.username, parts.password)
-        self._tails: dict[tuple[tuple[str, str], ...], bytes] = {}
         _all.add(self)
-
-    def _head(self, method: str, target: str, headers: Mapping[str, str]) -> bytes:
-        """A request's head up to the length. What calls have in common is prepared once."""
-        known = tuple(headers.items())
-        tail = self._tails.get(known)
-        if tail is None:
-            tail = request_tail(self._netloc, {**self._authorization, **headers})
-            if len(self._tails) < MAX_TAILS:
-                self._tails[known] = tail
-        return request_line(method, self._prefix + target) + tail
 
     def request(
         self,
@@ -116,27 +157,33 @@ class PlainTransport:
         timeout_s: float | None,
     ) -> Response:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        data = self._head(method, target, headers) + b"%d\r\n\r\n%s" % (len(body), body)
+        data = self._endpoint.request(method, target, headers, body)
         connection = self._idle_connection() or self._open(timeout_s)
-        try:
-            response, keep = connection.exchange(data, deadline)
-        except BaseException as error:
-            connection.close()
-            if isinstance(error, TimeoutError):
-                raise DeadlinePassed from None
-            if isinstance(error, OSError):
-                raise ConnectionError(
-                    f"{self._root_url}: the connection broke ({error.strerror or error}) before "
-                    "the answer was whole; the call may have run."
-                ) from error
-            if isinstance(error, ValueError):
-                raise UnexpectedResponse(f"{self._root_url}: {error}") from error
-            raise
-        if keep and len(self._idle) < MAX_IDLE:
-            self._idle.append(connection)
-        else:
-            connection.close()
-        return response
+        with connection:
+            connection.send(data, deadline)
+            parser = connection.parser
+            is_whole = connection.receive(deadline, timeout_s)
+            while not is_whole:
+                is_whole = connection.receive(deadline)
+        self.keep(connection)
+        return parser.response()
+
+    def stream(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> OpenResponse:
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        data = self._endpoint.request(method, target, headers, body)
+        connection = self._idle_connection() or self._open(timeout_s)
+        with connection:
+            connection.send(data, deadline)
+            while not connection.parser.has_head:
+                connection.receive(deadline)
+        return _OpenResponse(self, connection, deadline)
 
     def close(self) -> None:
         _close_all(self._idle)
@@ -144,6 +191,13 @@ class PlainTransport:
     def forget(self) -> None:
         """In a forked child: the connections are the parent's; close our copies, unread."""
         self.close()
+
+    def keep(self, connection: _Connection) -> None:
+        """Keep a connection whose answer is whole, or close it."""
+        if connection.rest() and len(self._idle) < MAX_IDLE:
+            self._idle.append(connection)
+        else:
+            connection.close()
 
     def _idle_connection(self) -> _Connection | None:
         """A kept connection that the host has not closed meanwhile."""
@@ -157,25 +211,24 @@ class PlainTransport:
             connection.close()  # EOF, or bytes that nobody asked for
 
     def _open(self, timeout_s: float | None) -> _Connection:
+        endpoint = self._endpoint
         try:
-            sock = socket.create_connection(self._address, timeout_s)
-        except TimeoutError:
-            raise DeadlinePassed from None
+            if endpoint.unix_path is None:
+                sock = socket.create_connection(endpoint.address, timeout_s)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            else:
+                sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                try:
+                    sock.settimeout(timeout_s)
+                    sock.connect(endpoint.unix_path)
+                except BaseException:
+                    sock.close()
+                    raise
         except OSError as error:
-            raise ConnectionError(
-                f"No host answers at {self._root_url} ({error.strerror or error}). Start one with: "
-                "jshost serve CONFIG"
-            ) from error
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return _Connection(sock)
-
-
-def _basic_authorization(name: str | None, password: str | None) -> dict[str, str]:
-    """The header for a name and a password in the URL (RFC 7617)."""
-    if name is None:
-        return {}
-    pair = f"{unquote(name)}:{unquote(password or '')}".encode()
-    return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+            if isinstance(error, TimeoutError) and error.errno is None:
+                raise DeadlinePassed from None
+            raise no_host(endpoint.root_url, error) from error
+        return _Connection(sock, endpoint.root_url)
 
 
 def _close_all(connections: list[_Connection]) -> None:
@@ -184,64 +237,146 @@ def _close_all(connections: list[_Connection]) -> None:
 
 
 class _Connection:
-    """One kept-alive connection. The socket does not block; `poll` does, until the deadline."""
+    """One kept-alive connection. The socket blocks, until the system's own timeout (SO_RCVTIMEO):
+    that is two system calls for a request, where `poll` needs four.
 
-    __slots__ = ("_poll", "_socket")
+    As a context: an error closes it, and is raised as our callers know it.
+    """
 
-    def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
+    __slots__ = ("_broken", "_poll", "_root_url", "_socket", "_timeout_s", "parser")
+
+    def __init__(self, sock: socket.socket, root_url: str) -> None:
+        sock.settimeout(None)
+        self._root_url = root_url
         self._socket = sock
+        self._timeout_s: float | None = None
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
+        self._broken: OSError | None = None
+        self.parser = ResponseParser()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is not None:
+            self.close()
+            raise_translated(self._root_url, error)
 
     def is_quiet(self) -> bool:
         """Whether nothing came since the last answer, no end either."""
         return not self._poll.poll(0)
 
-    def exchange(self, data: bytes, deadline: float | None) -> tuple[Response, bool]:
-        """Send, and read one response; also whether the connection can be kept.
+    def rest(self) -> bool:
+        """The response is whole. Returns whether the connection can be kept."""
+        return self.parser.keep_alive and self._broken is None
+
+    def send(self, data: bytes, deadline: float | None) -> None:
+        """Send a request, and expect its response. Raises: TimeoutError: the deadline passed."""
+        self.parser = ResponseParser()
+        try:
+            sent = self._socket.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            # The host may have answered (413, say) and closed before it read it all.
+            self._broken = error
+            return
+        if sent < len(data):
+            self._send_rest(memoryview(data)[sent:], deadline)
+
+    def receive(self, deadline: float | None, timeout_s: float | None = None) -> bool:
+        """Wait for some of the response; True once it is whole.
+
+        Args:
+            timeout_s: the time to the deadline, where the caller knows that it has just begun.
 
         Raises:
             TimeoutError, OSError: the deadline passed, the connection broke.
             ValueError: what came is not HTTP.
         """
-        broken: OSError | None = None
+        if deadline is not None and timeout_s is None:
+            timeout_s = deadline - time.monotonic()
+            if timeout_s <= 0:
+                raise TimeoutError
+        if timeout_s != self._timeout_s:
+            self._limit(timeout_s)
         try:
-            sent = self._socket.send(data)
-            if sent < len(data):
-                self._send_rest(memoryview(data)[sent:], deadline)
-        except TimeoutError:
-            raise
-        except OSError as error:
-            broken = error  # the host may have answered (413, say) and closed before it read it all
-        parser = ResponseParser()
-        while True:
-            self._poll.poll(_left_ms(deadline))
-            try:
-                received = self._socket.recv(READ_BYTES)
-            except BlockingIOError:
-                continue
-            if not received:
-                if parser.end():
-                    return parser.response(), False
-                raise broken or OSError("closed by the host")
-            if parser.feed(received):
-                return parser.response(), parser.keep_alive and broken is None
+            size = LARGE_READ_BYTES if self.parser.has_head else READ_BYTES
+            received = self._socket.recv(size)
+        except BlockingIOError:
+            raise TimeoutError from None
+        if received:
+            return self.parser.feed(received)
+        if self.parser.end():
+            return True
+        raise self._broken or OSError("closed by the host")
 
     def close(self) -> None:
         self._socket.close()
 
+    def _limit(self, timeout_s: float | None) -> None:
+        """Have reading end with EAGAIN after so many seconds; None: never."""
+        self._timeout_s = timeout_s
+        left = min(timeout_s or 0.0, MAX_TIMEOUT_S)
+        seconds = int(left)
+        microseconds = max(int((left - seconds) * 1e6), 0 if timeout_s is None else 1)
+        value = TIMEVAL.pack(seconds, microseconds)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+
     def _send_rest(self, rest: memoryview, deadline: float | None) -> None:
         """Send what the socket's buffer did not take, unless the host answers already."""
-        self._poll.modify(self._socket, select.POLLIN | select.POLLOUT)
-        try:
-            while rest:
-                for _, events in self._poll.poll(_left_ms(deadline)):
-                    if events & ~select.POLLOUT:
-                        raise OSError("answered before the request was whole")
-                    rest = rest[self._socket.send(rest) :]
-        finally:
-            self._poll.modify(self._socket, select.POLLIN)
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN | select.POLLOUT)
+        while rest:
+            for _, events in poll.poll(_left_ms(deadline)):
+                if events & ~select.POLLOUT:
+                    self._broken = OSError("answered before the request was whole")
+                    return
+                try:
+                    rest = rest[self._socket.send(rest, socket.MSG_DONTWAIT) :]
+                except BlockingIOError:
+                    continue
+                except OSError as error:  # as in `send`
+                    self._broken = error
+                    return
+
+
+class _OpenResponse:
+    """A response that is still coming."""
+
+    def __init__(
+        self,
+        transport: PlainTransport,
+        connection: _Connection,
+        deadline: float | None,
+    ) -> None:
+        head = connection.parser.response()
+        self.status_code = head.status_code
+        self.headers = head.headers
+        self._transport = transport
+        self._connection: _Connection | None = connection
+        self._deadline = deadline
+
+    def read(self) -> bytes:
+        connection = self._connection
+        if connection is None:
+            return b""
+        with connection:
+            while True:
+                data = connection.parser.take()
+                if data:
+                    return data
+                if connection.parser.complete:
+                    self._connection = None
+                    self._transport.keep(connection)
+                    return b""
+                connection.receive(self._deadline)
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 def _left_ms(deadline: float | None) -> float | None:
@@ -254,70 +389,12 @@ def _left_ms(deadline: float | None) -> float | None:
     return left * 1000 + 1  # poll rounds down: without it the last millisecond would spin
 
 
-class HttpxTransport:
-    """https, proxies and whatever else is unusual, by httpx."""
-
-    def __init__(self, root_url: str) -> None:
-        self._root_url = root_url
-        self._client: Any = None
-        self._lock = threading.Lock()
-        _all.add(self)
-
-    def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
-        import httpx
-
-        with self._lock:
-            if self._client is None:
-                limits = httpx.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE)
-                self._client = httpx.Client(limits=limits)
-            client = self._client
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        try:
-            with client.stream(
-                method,
-                self._root_url + target,
-                content=body,
-                headers=dict(headers),
-                timeout=timeout_s,
-            ) as answer:
-                content = []
-                for chunk in answer.iter_bytes():  # httpx limits each read, not their sum
-                    _left_ms(deadline)
-                    content.append(chunk)
-        except (httpx.TimeoutException, TimeoutError):
-            raise DeadlinePassed from None
-        except httpx.ConnectError as error:
-            raise ConnectionError(f"No host answers at {self._root_url} ({error}).") from error
-        except httpx.HTTPError as error:
-            is_protocol = isinstance(error, httpx.RemoteProtocolError)
-            if is_protocol and not any(word in str(error) for word in ("closed", "disconnected")):
-                raise UnexpectedResponse(f"{self._root_url}: {error}") from error
-            raise ConnectionError(
-                f"{self._root_url}: the connection broke ({error}) before the answer was whole; "
-                "the call may have run."
-            ) from error
-        found = {name.lower(): value for name, value in answer.headers.items()}
-        return Response(answer.status_code, found, b"".join(content))
-
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-
-    def forget(self) -> None:
-        """In a forked child: leave the parent's connections alone, and make our own."""
-        self._client = None
-        self._lock = threading.Lock()
+_all: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-_all: weakref.WeakSet[PlainTransport | HttpxTransport] = weakref.WeakSet()
+def forget_after_fork(transport: Any) -> None:
+    """Have `transport.forget()` called in forked children."""
+    _all.add(transport)
 
 
 def _forget_all() -> None:

@@ -1,51 +1,42 @@
-"""HTTP in front of a service. Runs in: host.
+"""What the host answers to a request. Runs in: host.
 
-`POST /function/<name>` is answered by plain ASGI, because every microsecond of it is a caller's;
-the other paths are a Starlette application.
+Calls go straight to a pool; the other paths are a Starlette application.
 """
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import os
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Iterator
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import Request as PageRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from jshost.exceptions import RemoteError, from_envelope
-from jshost.server.requests import Headers, check_hash, is_allowed_host, too_large
-from jshost.server.responses import (
-    LARGE_BYTES,
-    RETRY_AFTER_S,
-    Send,
-    error_response,
-    send_error,
-    send_result,
-)
+from jshost.multipart import Part, decode_parts
+from jshost.server.connection import Connection, Exchange
+from jshost.server.exchanges import Batch, BatchItem, CallExchange, StreamExchange
+from jshost.server.pages import Page
+from jshost.server.requests import Headers, Request, check_hash, is_allowed_host
+from jshost.server.responses import RETRY_AFTER_S, error_parts
+from jshost.server.service import Route as FunctionRoute
 from jshost.server.service import Service
 
 __all__ = ["App"]
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-
-logger = logging.getLogger("jshost.access")
-
 FUNCTION_PREFIX = "/function/"
-
-
-class ClientGone(Exception):
-    """The caller closed its connection before its request was whole."""
+BATCH_PATH = "/batch"
+NO_STORE = {"Cache-Control": "no-store"}
+PAGE_BODY_BYTES = 64 * 1024
 
 
 class App:
-    """The host's ASGI application."""
+    """The host's answers; a `connection.Handler`."""
 
     def __init__(self, service: Service, version: str) -> None:
         self._service = service
@@ -54,6 +45,7 @@ class App:
         self.draining = False
         self._known_hosts: set[bytes] = set()
         self._request_ids = _request_ids()
+        self._soon = asyncio.get_running_loop().call_soon
         self._pages = Starlette(
             routes=[
                 Route("/status", self._status),
@@ -63,116 +55,140 @@ class App:
             exception_handlers={404: self._page_error, 405: self._page_error},
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise NotImplementedError(f"jshost does not speak {scope['type']}")
-        path: str = scope["path"]
-        headers = Headers(scope["headers"])
-        request_id = headers.request_id or next(self._request_ids)
-        name = path[len(FUNCTION_PREFIX) :] if path.startswith(FUNCTION_PREFIX) else None
-        began = time.monotonic()
-        try:
-            self._admit(headers)
-            if name is None:
-                await self._pages(scope, receive, send)
-                return
-            payload = await self._call(name, scope, headers, request_id, receive)
-        except RemoteError as error:
-            error.name = error.name or name
-            error.request_id = request_id
-            status = error.status
-            await send_error(send, error, headers.wants_json)
-        except ClientGone:
-            status = 499  # nginx's number for it; nobody reads it but the log
+    # connection.Handler
+
+    def admit(self, request: Request) -> int:
+        """Refuse what is refused whatever its body says; returns the limit of the body."""
+        headers = request.headers
+        if not headers.request_id:
+            headers.request_id = next(self._request_ids)
+        self._check_origin(headers)
+        path = request.path
+        if path.startswith(FUNCTION_PREFIX):
+            name = path[len(FUNCTION_PREFIX) :]
+            if self._service.reloader is None:
+                self._check_call(request, name)
+        elif path == BATCH_PATH:
+            self._check_call(request, None)
         else:
-            status = 200
-            connection = scope.get("jshost.connection")
-            if connection is None or len(payload) >= LARGE_BYTES:
-                await send_result(send, payload, request_id)
-            else:
-                connection.corked.cork()
-                try:
-                    await send_result(send, payload, request_id)
-                finally:
-                    connection.corked.uncork()
-        if logger.isEnabledFor(logging.INFO):
-            spent_ms = (time.monotonic() - began) * 1000
-            asked = scope["raw_path"].decode("latin-1")  # as sent: an escaped line end stays one
-            logger.info("%s %s %d %.1f ms %s", scope["method"], asked, status, spent_ms, request_id)
+            return PAGE_BODY_BYTES
+        return self._service.options.request_data_limit
+
+    def begin(self, request: Request, connection: Connection) -> Exchange | None:
+        path = request.path
+        if path.startswith(FUNCTION_PREFIX):
+            name: str | None = path[len(FUNCTION_PREFIX) :]
+        elif path == BATCH_PATH:
+            name = None
+        else:
+            return Page(self._pages, request, connection)
+        if self._service.reloader is not None:
+            return Freshening(self, request, name, connection)
+        return self.begin_calls(request, name, connection)
 
     # Calls
 
-    async def _call(
-        self, name: str, scope: Scope, headers: Headers, request_id: str, receive: Receive
-    ) -> bytes:
-        """A call's RESULT payload.
-
-        Raises:
-            RemoteError: what the caller must be told instead.
-            ClientGone: there is no caller any more.
-        """
-        if scope["method"] != "POST":
-            raise from_envelope(
-                {"code": "method_not_allowed", "message": f"Use POST, not {scope['method']}"}
+    def begin_calls(self, request: Request, name: str | None, connection: Connection) -> Exchange:
+        """Hand a request's call, or its batch of calls (name None), to the pools."""
+        headers, body = request.headers, request.body
+        content_type = headers.arguments_type() if body or headers.content_type else None
+        if request.query:
+            check_hash(request.query, body)
+        timeout_s = headers.timeout_s()
+        if name is None:
+            return self._begin_batch(request, content_type, timeout_s, connection)
+        route = self._route(name)
+        exchange: CallExchange | StreamExchange
+        if headers.wants_stream:
+            chunked = request.keep_alive
+            exchange = StreamExchange(
+                connection, route.pool, headers.request_id, chunked, self._soon
             )
-        if self._service.reloader is not None:
-            await self._service.reloader.fresh()
-            if self._service.problem:
-                raise from_envelope({"code": "load_failed", "message": self._service.problem})
+        else:
+            exchange = CallExchange(connection, route.pool)
+        exchange.pending = route.pool.call(
+            name,
+            body,
+            _smaller(timeout_s, route.timeout_s),
+            headers.request_id,
+            exchange,
+            content_type=content_type,
+            stream=headers.wants_stream,
+            traceparent=headers.traceparent,
+        )
+        return exchange
+
+    def _begin_batch(
+        self,
+        request: Request,
+        content_type: str | None,
+        timeout_s: float | None,
+        connection: Connection,
+    ) -> Exchange:
+        try:
+            parts = decode_parts(content_type or "", request.body)
+        except ValueError as error:
+            message = (
+                f"A batch is multipart/form-data, one part for each call, named by its function: "
+                f"{error}"
+            )
+            raise from_envelope({"code": "bad_request", "message": message}) from error
+        headers = request.headers
+
+        def begin_one(part: Part, item: BatchItem) -> None:
+            route = self._route(part.name)
+            kind = part.content_type
+            is_json = kind in ("application/json", "text/plain")  # curl -F names none for JSON
+            item.pool = route.pool
+            item.pending = route.pool.call(
+                part.name,
+                part.data,
+                _smaller(timeout_s, route.timeout_s),
+                headers.request_id,
+                item,
+                content_type=None if is_json else kind,
+                traceparent=headers.traceparent,
+                one_of_many=True,
+            )
+
+        batch = Batch(connection, parts, begin_one)
+        batch.start()
+        return batch
+
+    def _check_call(self, request: Request, name: str | None) -> None:
+        """Raises: RemoteError: another method than POST, no such function, or no more calls."""
+        if request.method != "POST":
+            message = f"Use POST, not {request.method}"
+            raise from_envelope({"code": "method_not_allowed", "message": message}, name=name or "")
+        if name is not None:
+            self._route(name)
+        if self.draining:
+            message = "the host is stopping and takes no more calls"
+            raise from_envelope({"code": "draining", "message": message}, name=name)
+
+    def _route(self, name: str) -> FunctionRoute:
         route = self._service.routes.get(name)
         if route is None:
             message = f'Not found. Unknown function "{name}"'
-            raise from_envelope({"code": "unknown_function", "message": message})
-        if self.draining:
-            message = "the host is stopping and takes no more calls"
-            raise from_envelope({"code": "draining", "message": message})
-        body = await self._read_body(headers, receive)
-        if scope["query_string"]:
-            check_hash(scope["query_string"], body)
-        timeout_s = headers.timeout_s()
-        if route.timeout_s is not None:
-            timeout_s = route.timeout_s if timeout_s is None else min(timeout_s, route.timeout_s)
-        pool = route.pool
-        pending = pool.call(name, body, timeout_s, request_id)
-        connection = scope.get("jshost.connection")
-        if connection is None:
-            return await pending.answer
-        connection.on_lost = lambda: pool.cancel(pending)
-        try:
-            return await pending.answer
-        except BaseException as error:
-            if pending.answer.cancelled():
-                raise ClientGone from error
-            raise
-        finally:
-            connection.on_lost = None
+            raise from_envelope({"code": "unknown_function", "message": message}, name=name)
+        return route
 
-    async def _read_body(self, headers: Headers, receive: Receive) -> bytes:
-        limit = self._service.options.request_data_limit
-        if headers.content_length > limit:
-            raise too_large(headers.content_length, limit)
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if message.get("more_body"):
-            chunks, size = [body], len(body)
-            while message.get("more_body"):
-                message = await receive()
-                chunks.append(message.get("body", b""))
-                size += len(chunks[-1])
-                if size > limit:
-                    raise too_large(size, limit)
-            body = b"".join(chunks)
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        if len(body) > limit:
-            raise too_large(len(body), limit)
-        if body or headers.content_type:
-            headers.require_json()
-        return body
+    async def freshen(self, request: Request, name: str | None) -> None:
+        """With --reload: return once the code is as the files are now.
+
+        Raises:
+            RemoteError: it does not load, or the call is refused.
+        """
+        assert self._service.reloader is not None
+        await self._service.reloader.fresh()
+        if self._service.problem:
+            message = self._service.problem
+            raise from_envelope({"code": "load_failed", "message": message}, name=name)
+        self._check_call(request, name)
 
     # Who may ask
 
-    def _admit(self, headers: Headers) -> None:
+    def _check_origin(self, headers: Headers) -> None:
         """Refuse a foreign web page: by its Origin, or by the name that it rebound to us."""
         options = self._service.options
         if headers.origin and headers.origin.decode("latin-1") not in options.allowed_origins:
@@ -206,36 +222,71 @@ class App:
             "workers": self._service.workers(),
         }
 
-    async def _status(self, request: Request) -> Response:
-        return JSONResponse(self.status(), headers={"Cache-Control": "no-store"})
+    async def _status(self, request: PageRequest) -> Response:
+        return JSONResponse(self.status(), headers=NO_STORE)
 
-    async def _health(self, request: Request) -> Response:
-        return PlainTextResponse("ok\n", headers={"Cache-Control": "no-store"})
+    async def _health(self, request: PageRequest) -> Response:
+        return PlainTextResponse("ok\n", headers=NO_STORE)
 
-    async def _ready(self, request: Request) -> Response:
-        headers = {"Cache-Control": "no-store"}
+    async def _ready(self, request: PageRequest) -> Response:
         if self._service.ready and not self.draining:
-            return PlainTextResponse("ready\n", headers=headers)
+            return PlainTextResponse("ready\n", headers=NO_STORE)
         state = "draining" if self.draining else "starting"
-        headers["Retry-After"] = str(RETRY_AFTER_S)
-        return PlainTextResponse(f"{state}\n", 503, headers)
+        return PlainTextResponse(f"{state}\n", 503, {**NO_STORE, "Retry-After": str(RETRY_AFTER_S)})
 
-    async def _page_error(self, request: Request, error: Exception) -> Response:
+    async def _page_error(self, request: PageRequest, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
         code = "method_not_allowed" if status == 405 else "not_found"
         message = (
             f"Use GET, not {request.method}"
             if status == 405
-            else f"Not found. There are /function/<name>, /status, /health and /ready, not "
+            else f"Not found. There are /function/<name>, /batch, /status, /health and /ready, not "
             f"{request.url.path}"
         )
         problem = from_envelope({"code": code, "message": message})
         wants_json = Headers(request.scope["headers"]).wants_json
-        _, headers, body = error_response(problem, wants_json)
+        _, headers, body = error_parts(problem, wants_json)
         return Response(body, status, {name.decode(): value.decode() for name, value in headers})
 
 
-def _request_ids() -> Any:
+class Freshening:
+    """With --reload: a request that waits until the code is as its files are now."""
+
+    def __init__(
+        self, app: App, request: Request, name: str | None, connection: Connection
+    ) -> None:
+        self._app = app
+        self._request = request
+        self._name = name
+        self._connection = connection
+        self._exchange: Exchange | None = None
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def abandon(self) -> None:
+        self._task.cancel()
+        if self._exchange is not None:
+            self._exchange.abandon()
+
+    def resume(self) -> None:
+        if self._exchange is not None:
+            self._exchange.resume()
+
+    async def _run(self) -> None:
+        try:
+            await self._app.freshen(self._request, self._name)
+            self._exchange = self._app.begin_calls(self._request, self._name, self._connection)
+        except RemoteError as error:
+            self._connection.send_error(error)
+
+
+def _smaller(asked_s: float | None, allowed_s: float | None) -> float | None:
+    """The smaller of two limits; None is no limit."""
+    if asked_s is None or allowed_s is None:
+        return allowed_s if asked_s is None else asked_s
+    return min(asked_s, allowed_s)
+
+
+def _request_ids() -> Iterator[str]:
     """Short ids, unique for this process: counting is twenty times cheaper than uuid4."""
     prefix, number = uuid.uuid4().hex[:8], 0
     while True:

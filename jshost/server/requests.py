@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 from jshost import wire
-from jshost.exceptions import RemoteError, from_envelope
+from jshost.exceptions import from_envelope
 from jshost.options import HostOptions
 
-__all__ = ["Headers", "check_hash", "is_allowed_host", "too_large"]
+__all__ = ["Headers", "Request", "check_hash", "is_allowed_host"]
 
 LOCAL_NAMES = ("localhost",)
 
@@ -23,14 +23,17 @@ class Headers:
         "content_length",
         "content_type",
         "host",
+        "is_chunked",
         "origin",
         "request_id",
+        "traceparent",
     )
 
     def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
         self.host = self.origin = self.accept = self.content_type = self._timeout = b""
-        self.request_id = ""
+        self.request_id = self.traceparent = ""
         self.content_length = 0
+        self.is_chunked = False
         for name, value in headers:
             if name == b"host":
                 self.host = value
@@ -46,6 +49,10 @@ class Headers:
                 self.origin = value
             elif name == b"x-request-id":
                 self.request_id = _safe_id(value)
+            elif name == b"transfer-encoding":
+                self.is_chunked = True
+            elif name == b"traceparent":
+                self.traceparent = _safe_id(value)
 
     def timeout_s(self) -> float | None:
         """The caller's limit in seconds, or None.
@@ -65,20 +72,68 @@ class Headers:
             raise from_envelope({"code": "bad_request", "message": message})
         return seconds
 
-    def require_json(self) -> None:
-        """Raises: RequestError: the body's content type is not JSON."""
+    def arguments_type(self) -> str | None:
+        """The content type where the arguments are multipart/form-data, None where they are JSON.
+
+        Raises: RequestError: they are neither.
+        """
         if self.content_type == b"application/json":
-            return
-        kind, _, parameters = self.content_type.lower().decode("latin-1").partition(";")
+            return None
+        given = self.content_type.decode("latin-1")
+        kind, _, parameters = given.lower().partition(";")
+        if kind.strip() == "multipart/form-data":
+            return given
         charset = parameters.partition("charset=")[2].strip(' "')
         if kind.strip() != "application/json" or charset not in ("", "utf-8", "utf8"):
-            got = self.content_type.decode("latin-1") or "no content type"
-            message = f"Send a JSON object with Content-Type: application/json, not {got}"
+            message = (
+                "Send a JSON object with Content-Type: application/json, or multipart/form-data, "
+                f"not {given or 'no content type'}"
+            )
             raise from_envelope({"code": "not_json", "message": message})
+        return None
 
     @property
     def wants_json(self) -> bool:
         return b"application/json" in self.accept
+
+    @property
+    def wants_stream(self) -> bool:
+        return b"text/event-stream" in self.accept
+
+
+class Request:
+    """One request; whole once `body` is set."""
+
+    __slots__ = (
+        "body",
+        "headers",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "raw_headers",
+        "target",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        target: bytes,
+        raw_headers: list[tuple[bytes, bytes]],
+        keep_alive: bool,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.raw_headers = raw_headers
+        self.headers = Headers(raw_headers)
+        self.keep_alive = keep_alive
+        self.body = b""
+        if not target.startswith(b"/"):  # "http://host/path", as proxies are asked
+            parts = urlsplit(target)
+            target = parts.path + (b"?" + parts.query if parts.query else b"")
+        raw_path, _, self.query = target.partition(b"?")
+        path = unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
+        self.path = path.decode("utf-8", "replace")
 
 
 def check_hash(query: bytes, body: bytes) -> None:
@@ -94,14 +149,6 @@ def check_hash(query: bytes, body: bytes) -> None:
         "the bytes that are sent."
     )
     raise from_envelope({"code": "wrong_hash", "message": message})
-
-
-def too_large(size: int, limit: int) -> RemoteError:
-    message = (
-        f"The body has {size} bytes or more, over the limit of {limit}. Raise the option "
-        "requestDataLimit (request_data_limit in Python) if it should be allowed."
-    )
-    return from_envelope({"code": "body_too_large", "message": message})
 
 
 def is_allowed_host(header: str, options: HostOptions) -> bool:

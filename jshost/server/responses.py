@@ -1,43 +1,85 @@
-"""A result or an error as an HTTP response. Runs in: host."""
+"""Responses as bytes: a result, an error, the events of a stream. Runs in: host."""
 
 from __future__ import annotations
 
+import base64
+import http
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Iterable
 
 from jshost import wire
 from jshost.exceptions import RemoteError
 
-__all__ = ["Send", "error_response", "send_error", "send_result"]
+__all__ = [
+    "CONTINUE",
+    "LAST_CHUNK",
+    "content_type_of",
+    "error_event",
+    "error_parts",
+    "event",
+    "http_chunk",
+    "result_head",
+    "simple_response",
+    "stream_head",
+]
 
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
 
-CONTENT_TYPES = {
+RETRY_AFTER_S = 1
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+_STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode())
+    for status in http.HTTPStatus
+}
+_TYPES = {
     wire.JSON[0]: b"application/json",
     wire.TEXT[0]: b"text/plain; charset=utf-8",
     wire.BYTES[0]: b"application/octet-stream",
 }
-LARGE_BYTES = 64 * 1024
-RETRY_AFTER_S = 1
+_RESULT = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\nx-content-type-options: nosniff\r\ncontent-length: "
+)
+_RESULT_HEADS = {form: _RESULT % kind for form, kind in _TYPES.items()}
 
 
-async def send_result(send: Send, payload: bytes, request_id: str) -> None:
-    """Send a RESULT frame's payload: its first byte is the form, the rest the body."""
-    body = payload[1:] if len(payload) < LARGE_BYTES else memoryview(payload)[1:]
-    headers = [
-        (b"content-type", CONTENT_TYPES[payload[0]]),
-        (b"content-length", b"%d" % len(body)),
-        (b"x-content-type-options", b"nosniff"),
-        (b"x-request-id", request_id.encode()),
-    ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def content_type_of(payload: bytes) -> bytes:
+    """The content type of a RESULT frame's payload, which its first byte tells."""
+    kind = _TYPES.get(payload[0])
+    if kind is None:  # multipart: its boundary is what it begins with
+        boundary = payload[3 : payload.index(b"\r\n", 3)]
+        kind = b"multipart/form-data; boundary=" + boundary
+    return kind
 
 
-def error_response(
-    error: RemoteError, wants_json: bool
-) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+def result_head(payload: bytes, request_id: str, keep_alive: bool) -> bytes:
+    """The head of the answer whose body is a RESULT frame's payload without its first byte."""
+    head = _RESULT_HEADS.get(payload[0]) or _RESULT % content_type_of(payload)
+    return b"%s%d\r\nx-request-id: %s\r\n%s\r\n" % (
+        head,
+        len(payload) - 1,
+        request_id.encode(),
+        b"" if keep_alive else b"connection: close\r\n",
+    )
+
+
+def simple_response(
+    status: int, headers: Iterable[Header], body: bytes, keep_alive: bool, has_body: bool = True
+) -> bytes:
+    """Any other response, whole; `has_body` is False for the answer to a HEAD request."""
+    lines = [_STATUS_LINES[status]]
+    for name, value in headers:
+        lines += [name, b": ", value, b"\r\n"]
+    if not keep_alive:
+        lines.append(b"connection: close\r\n")
+    lines.append(b"\r\n")
+    if has_body:
+        lines.append(body)
+    return b"".join(lines)
+
+
+def error_parts(error: RemoteError, wants_json: bool) -> tuple[int, list[Header], bytes]:
     """An error as (status, headers, body): a JSON envelope, or its stack as plain text."""
     if wants_json:
         body, content_type = json.dumps(error.envelope()).encode(), b"application/json"
@@ -60,7 +102,34 @@ def error_response(
     return error.status, headers, body
 
 
-async def send_error(send: Send, error: RemoteError, wants_json: bool) -> None:
-    status, headers, body = error_response(error, wants_json)
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+# Streams: text/event-stream, as the HTML standard defines it (section 9.2)
+
+
+def stream_head(request_id: str, chunked: bool) -> bytes:
+    """The head of a stream; without `chunked` (HTTP/1.0) the connection's end is the stream's."""
+    return (
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n"
+        b"x-accel-buffering: no\r\nx-content-type-options: nosniff\r\nx-request-id: %s\r\n%s\r\n"
+        % (
+            request_id.encode(),
+            b"transfer-encoding: chunked\r\n" if chunked else b"connection: close\r\n",
+        )
+    )
+
+
+def event(name: bytes, payload: bytes) -> bytes:
+    """A CHUNK's or RESULT's payload as one event; bytes travel as base64 in ``<name>-bytes``, a
+    value that holds some in ``<name>-multipart``."""
+    if payload[0] != wire.JSON[0]:
+        kind = b"bytes" if payload[0] == wire.BYTES[0] else b"multipart"
+        return b"event: %s-%s\ndata: %s\n\n" % (name, kind, base64.b64encode(payload[1:]))
+    return b"event: %s\ndata: %s\n\n" % (name, payload[1:])
+
+
+def error_event(error: RemoteError) -> bytes:
+    return b"event: error\ndata: %s\n\n" % json.dumps(error.envelope()).encode()
+
+
+def http_chunk(data: bytes) -> bytes:
+    """Bytes of a body whose length nobody knows yet (RFC 9112, section 7.1)."""
+    return b"%x\r\n%s\r\n" % (len(data), data)

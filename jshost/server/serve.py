@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import errno
 import json
 import logging
 import logging.handlers
 import math
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from jshost import __version__
 from jshost.exceptions import ConfigError
 from jshost.records import HostRecord
+from jshost.server.listeners import Listeners
 from jshost.server.reload import Reloader
 from jshost.server.service import Service
 
@@ -33,10 +32,13 @@ __all__ = ["Start", "describe", "serve", "set_up_logging"]
 
 logger = logging.getLogger("jshost.host")
 
-BACKLOG = 2048
 END_S = 2.0
+GOODBYE_S = 0.1
+"""How long open connections are answered that the host stops, before they are closed: a request
+that is on its way meanwhile would be lost."""
 ORPHAN_S = 3.0
 """How long a host outlives its manager: calls in flight end, and nothing is left."""
+MAX_FILES = 65_536
 LOG_BYTES = 5 * 1024 * 1024
 LOG_COUNT = 2
 KEEP_ALIVE_S = 75
@@ -135,6 +137,17 @@ class Start:
     reload: bool = False
 
 
+def raise_file_limit() -> None:
+    """Allow as many connections as the system lets us: 1024 open files are a login's habit."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def serve(start: Start) -> int:
     """Serve a config file until a signal ends it. Returns the exit code.
 
@@ -142,6 +155,7 @@ async def serve(start: Start) -> int:
         ConfigError: the config does not load, or the port cannot be had.
     """
     signals = StopSignals()
+    raise_file_limit()
     if start.managed:
         await _watch_owner(signals)
     reloader = Reloader() if start.reload else None
@@ -156,49 +170,48 @@ async def serve(start: Start) -> int:
             starting.cancel()
             return 0
         await starting
-        with _listen(service.options.address, service.options.port) as listener:
-            return await _run(start, service, App(service, __version__), listener, signals)
+        with Listeners(service.config_file, service.options) as listeners:
+            return await _run(start, service, App(service, __version__), listeners, signals)
     finally:
         await service.stop(0)
 
 
 async def _run(
-    start: Start, service: Service, app: App, listener: socket.socket, signals: StopSignals
+    start: Start, service: Service, app: App, listeners: Listeners, signals: StopSignals
 ) -> int:
-    from jshost.server.http import make_server
+    from jshost.server.http import HttpServer
 
-    server = make_server(app, KEEP_ALIVE_S)
-    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-    address, port = listener.getsockname()[:2]
-    url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
-    service.options = dataclasses.replace(service.options, port=port)
+    url = listeners.url
+    service.options = dataclasses.replace(service.options, port=listeners.port)
+    server = HttpServer(app, KEEP_ALIVE_S)
     record = HostRecord.of_this_process(service.config_file, url, __version__, start.managed)
+    watching: asyncio.Future[None] | None = None
     try:
-        record.write()
-    except (ConfigError, OSError) as error:
-        logger.warning("this host is found by ROOT_URL only: %s", error)
-    watching = asyncio.ensure_future(service.reloader.watch()) if service.reloader else None
-    try:
+        await server.start(listeners.sockets)
+        try:
+            record.write()
+        except (ConfigError, OSError) as error:
+            logger.warning("this host is found by ROOT_URL only: %s", error)
+        if service.reloader is not None:
+            watching = asyncio.ensure_future(service.reloader.watch())
         _announce(service, app, url, start.as_json)
-        await _first(serving, service.halted, asyncio.ensure_future(signals.soft.wait()))
+        await _first(service.halted, asyncio.ensure_future(signals.soft.wait()))
         record.remove()
-        if not signals.soft.is_set():
-            return 1  # the pools cannot go on, or the server failed: both were logged
         app.draining = True
-        for accepting in server.servers:
-            accepting.close()
+        server.stop_accepting()
+        goodbye = time.monotonic() + GOODBYE_S
         end = await _drain(service, signals.hard)
-        server.should_exit = True  # which closes each connection once its answer is sent
-        while not (serving.done() or signals.hard.is_set() or time.monotonic() >= end):
-            await asyncio.wait([serving], timeout=0.01)
-        return 0
+        while not (server.idle or signals.hard.is_set() or time.monotonic() >= goodbye):
+            await asyncio.sleep(0.002)
+        server.shut_down()
+        while not (server.idle or signals.hard.is_set() or time.monotonic() >= end):
+            await asyncio.sleep(0.002)
+        return 0 if signals.soft.is_set() else 1  # 1: the pools cannot go on, which was logged
     finally:
         record.remove()
         if watching is not None:
             watching.cancel()
-        server.should_exit = True
-        server.force_exit = signals.hard.is_set()
-        await asyncio.wait([serving], timeout=END_S)
+        server.abort()
 
 
 async def _drain(service: Service, hard: asyncio.Event) -> float:
@@ -221,29 +234,6 @@ async def _drain(service: Service, hard: asyncio.Event) -> float:
 
 async def _first(*ends: asyncio.Future[Any]) -> None:
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-
-
-def _listen(address: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address, port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"Port {port} on {address} is in use by another program (a host that already "
-                f"runs? `jshost status` shows it). Stop that one, or choose another port with -p "
-                "PORT (-p 0 picks a free one)."
-            ) from error
-        raise ConfigError(
-            f"Cannot listen on {address}:{port}: {error.strerror}. Choose an address of this "
-            "machine, and a port that you may use, with --address and -p."
-        ) from error
-    listener.setblocking(False)
-    return listener
 
 
 def _announce(service: Service, app: App, url: str, as_json: bool) -> None:

@@ -128,6 +128,7 @@ class Service:
                     "functions": sorted(item.functions),
                     "workers": item.options.workers,
                     "functionTimeout": item.options.function_timeout,
+                    "respawn": item.options.respawn,
                 }
                 for item in self.loaded
             ],

@@ -1,0 +1,160 @@
+"""Many calls in one request. Runs in: callers.
+
+What travels is multipart/form-data: one part for each call, named by its function, and one part for
+each answer, named ``result`` or ``error``, in the same order.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from jshost import wire
+from jshost.exceptions import FunctionTimeout, UnexpectedResponse, from_envelope
+from jshost.function import HOST_ANSWERS_FIRST_S, Function
+from jshost.multipart import Part, decode_parts, encode_parts
+from jshost.transport import DeadlinePassed
+
+if TYPE_CHECKING:
+    from jshost.host import JSHost
+    from jshost.http1 import Response
+
+__all__ = ["abatch", "batch"]
+
+Calls = Iterable[tuple[Function, Mapping[str, Any]]]
+
+REQUEST_BYTES = 4 * 1024 * 1024
+"""What one request carries; more calls are sent in several, one after the other. Hosts take 10 MB
+where nothing else is set."""
+
+
+def batch(calls: Calls) -> list[Any]:
+    """Make many calls in one request; the host runs them at the same time.
+
+    Args:
+        calls: pairs of a `Function` and its arguments.
+
+    Returns:
+        The results in order; in the place of a call that failed, its exception. A call that the
+        host did not answer, since it is down or too slow, has failed, too.
+
+    Raises:
+        TypeError, ValueError: an argument that cannot be carried; nothing was sent.
+
+    Example:
+        >>> double = Function("double")
+        >>> jshost.batch([(double, {"number": 1}), (double, {"number": 2})])
+        [2, 4]
+    """
+    plan = _Plan(calls)
+    for request in plan.requests:
+        try:
+            request.take(request.host.request(*request.message))
+        except Exception as error:  # noqa: BLE001  each of its calls has failed with it
+            request.fail(error)
+    return plan.answers
+
+
+async def abatch(calls: Calls) -> list[Any]:
+    """As `batch`, from any asyncio loop."""
+    plan = _Plan(calls)
+    for request in plan.requests:
+        try:
+            request.take(await request.host.arequest(*request.message))
+        except Exception as error:  # noqa: BLE001  each of its calls has failed with it
+            request.fail(error)
+    return plan.answers
+
+
+class _Plan:
+    """Which calls go in which request, and the answers that have come."""
+
+    def __init__(self, calls: Calls) -> None:
+        self.requests: list[_Request] = []
+        count = 0
+        open_requests: dict[tuple[JSHost, float | None], _Request] = {}
+        last: Function | None = None
+        for count, (function, arguments) in enumerate(calls, 1):
+            if function is not last:
+                key, last = (function.get_host(), function.get_timeout()), function
+            body, content_type = wire.encode_call(arguments, function.encoder)
+            request = open_requests.get(key)
+            if request is None or request.size + len(body) > REQUEST_BYTES:
+                request = open_requests[key] = _Request(*key, self)
+                self.requests.append(request)
+            request.add(count - 1, function, Part(function.name, content_type, body))
+        self.answers: list[Any] = [None] * count
+
+
+class _Request:
+    """The calls to one host that travel together."""
+
+    def __init__(self, host: JSHost, timeout_s: float | None, plan: _Plan) -> None:
+        self.host = host
+        self.size = 0
+        self._timeout_s = timeout_s
+        self._plan = plan
+        self._calls: list[tuple[int, Function]] = []
+        self._parts: list[Part] = []
+        self._began = 0.0
+
+    def add(self, index: int, function: Function, part: Part) -> None:
+        self._calls.append((index, function))
+        self._parts.append(part)
+        self.size += len(part.data)
+
+    @property
+    def message(self) -> tuple[str, str, dict[str, str], bytes, float | None]:
+        """The arguments of `JSHost.request`."""
+        content_type, body = encode_parts(self._parts)
+        headers = {"Content-Type": content_type, "Accept": "multipart/form-data, application/json"}
+        patience_s = None
+        if self._timeout_s is not None:
+            headers["JSHost-Timeout"] = repr(self._timeout_s)
+            patience_s = self._timeout_s + HOST_ANSWERS_FIRST_S
+        self._began = time.monotonic()
+        return "POST", f"/batch?hash={wire.body_hash(body)}", headers, body, patience_s
+
+    def take(self, response: Response) -> None:
+        """Read the answers. Raises: RemoteError, UnexpectedResponse: there are none."""
+        if response.status_code != 200:
+            raise _refusal(response)
+        try:
+            parts = decode_parts(response.headers.get("content-type", ""), response.content)
+        except ValueError as error:
+            raise UnexpectedResponse(
+                f"batch: the answer is not a jshost host's: {error}"
+            ) from error
+        if len(parts) != len(self._calls):
+            raise UnexpectedResponse(
+                f"batch: {len(parts)} answers came for {len(self._calls)} calls"
+            )
+        answers = self._plan.answers
+        for (index, function), part in zip(self._calls, parts, strict=True):
+            if part.name == "error":
+                answers[index] = function.failure(json.loads(part.data))
+            else:
+                answers[index] = function.decoded(part.content_type, part.data)
+
+    def fail(self, error: Exception) -> None:
+        """All of its calls have failed."""
+        if isinstance(error, DeadlinePassed):
+            spent = time.monotonic() - self._began
+            error = FunctionTimeout(
+                f"no answer within the limit of {self._timeout_s:g} s ({spent:.2f} s spent)",
+                name="batch",
+            )
+        for index, _ in self._calls:
+            self._plan.answers[index] = error
+
+
+def _refusal(response: Response) -> Exception:
+    try:
+        return from_envelope(response.json(), name="batch")
+    except (ValueError, AttributeError):
+        return UnexpectedResponse(
+            f"batch: status {response.status_code}, not as a jshost host answers: "
+            f"{response.text[:200]!r}"
+        )

@@ -1,0 +1,68 @@
+"""Functions that are told of every call: for logging, metrics and tracing. Runs in: callers.
+
+Example:
+    >>> @jshost.before_call
+    ... def trace(call):
+    ...     call.headers["traceparent"] = current_trace_context()
+    >>> @jshost.after_call
+    ... def count(call):
+    ...     statsd.timing(f"jshost.{call.name}", call.spent_s * 1000, failed=call.error is not None)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+__all__ = ["OutgoingCall", "after_call", "before_call"]
+
+
+class OutgoingCall:
+    """One call as hooks see it.
+
+    Attributes:
+        name: the function's name.
+        arguments: what it is called with; not to be changed.
+        headers: HTTP headers to send along; a hook before the call may add some. ``traceparent``
+            and ``X-Request-ID`` reach the function's context and the logs of host and function.
+        timeout_s: seconds that it may take, or None.
+        response: the HTTP response, once it has come.
+        error: the exception that it ends in, or None.
+        spent_s: seconds that it took; 0.0 before.
+    """
+
+    __slots__ = ("arguments", "error", "headers", "name", "response", "spent_s", "timeout_s")
+
+    def __init__(self, name: str, arguments: dict[str, Any], timeout_s: float | None) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.timeout_s = timeout_s
+        self.headers: dict[str, str] = {}
+        self.response: Any = None
+        self.error: Exception | None = None
+        self.spent_s = 0.0
+
+    def __repr__(self) -> str:
+        return f"<OutgoingCall {self.name}>"
+
+
+Hook = Callable[[OutgoingCall], object]
+H = TypeVar("H", bound=Hook)
+
+before: list[Hook] = []
+after: list[Hook] = []
+
+
+def before_call(hook: H) -> H:
+    """Have `hook(call)` called before every call is sent, in the thread that makes it.
+
+    What it raises ends the call. It returns the hook, so it can be used as a decorator.
+    """
+    before.append(hook)
+    return hook
+
+
+def after_call(hook: H) -> H:
+    """Have `hook(call)` called after every call, whether it failed or not; see `before_call`."""
+    after.append(hook)
+    return hook

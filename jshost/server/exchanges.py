@@ -1,0 +1,224 @@
+"""Who answers a request: one call, a stream, a batch of calls. Runs in: host.
+
+Each is the caller that a pool's call answers to, and the exchange that a connection waits for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jshost.exceptions import RemoteError
+from jshost.multipart import Part, encode_parts
+from jshost.server.connection import Connection
+from jshost.server.responses import (
+    LAST_CHUNK,
+    content_type_of,
+    error_event,
+    error_parts,
+    event,
+    http_chunk,
+    stream_head,
+)
+from jshost.workers import frames
+from jshost.workers.pool import PendingCall, Pool
+
+__all__ = ["Batch", "CallExchange", "StreamExchange"]
+
+CREDIT_BYTES = frames.STREAM_WINDOW_BYTES // 4
+BATCH_CONCURRENCY = 256
+"""Calls of one batch that run at once; the rest follow, so that a batch cannot fill a queue."""
+
+
+class CallExchange:
+    """One call, one answer."""
+
+    __slots__ = ("_connection", "pending", "pool")
+
+    def __init__(self, connection: Connection, pool: Pool) -> None:
+        self._connection = connection
+        self.pool = pool
+        self.pending: PendingCall | None = None
+
+    def on_result(self, payload: bytes) -> None:
+        self._connection.send_result(payload)
+
+    def on_chunk(self, payload: bytes) -> None:
+        raise AssertionError("a call that asked for no stream was sent a chunk")
+
+    def on_error(self, error: RemoteError) -> None:
+        self._connection.send_error(error)
+
+    def abandon(self) -> None:
+        if self.pending is not None:
+            self.pool.cancel(self.pending)
+
+    def resume(self) -> None:
+        pass
+
+
+class StreamExchange:
+    """One call whose values are sent as they come, as fast as its reader takes them.
+
+    What one read of the worker's channel brought is sent as one HTTP chunk. The worker may be a
+    window's bytes ahead of the reader: it is given credit only for what was written while the
+    connection was not full.
+    """
+
+    __slots__ = ("_chunked", "_connection", "_events", "_owed", "_request_id", "_soon", "_started",
+                 "pending", "pool")  # fmt: skip
+
+    def __init__(
+        self,
+        connection: Connection,
+        pool: Pool,
+        request_id: str,
+        chunked: bool,
+        soon: Callable[[Callable[[], None]], object],
+    ) -> None:
+        self._connection = connection
+        self._request_id = request_id
+        self._chunked = chunked
+        self._soon = soon
+        self._events: list[bytes] = []
+        self._owed = 0
+        self._started = False
+        self.pool = pool
+        self.pending: PendingCall | None = None
+
+    def on_chunk(self, payload: bytes) -> None:
+        if not self._events:
+            self._soon(self._flush)
+        self._events.append(event(b"chunk", payload))
+        self._owed += len(payload) + frames.HEADER.size
+
+    def on_result(self, payload: bytes) -> None:
+        self._events.append(event(b"result", payload))
+        self._end()
+
+    def on_error(self, error: RemoteError) -> None:
+        if not (self._started or self._events):  # nothing was sent: a status says it better
+            self._connection.send_error(error)
+            return
+        error.request_id = self._request_id
+        self._events.append(error_event(error))
+        self._end()
+
+    def abandon(self) -> None:
+        if self.pending is not None:
+            self.pool.cancel(self.pending)
+
+    def resume(self) -> None:
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._events:
+            data = b"".join(self._events)
+            self._events = []
+            if not self._started:
+                self._started = True
+                self._connection.write(stream_head(self._request_id, self._chunked))
+            self._connection.write(http_chunk(data) if self._chunked else data)
+        if self._owed >= CREDIT_BYTES and not self._connection.is_full and self.pending:
+            self.pool.credit(self.pending, self._owed)
+            self._owed = 0
+
+    def _end(self) -> None:
+        self._owed = 0
+        self._flush()
+        if self._chunked:
+            self._connection.write(LAST_CHUNK)
+        self._connection.finish(200)
+
+
+class Batch:
+    """Many calls in one request; their answers, in order, once the last one has come.
+
+    Args:
+        begin: begins one call for the caller that it is given; raises `RemoteError`.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        parts: list[Part],
+        begin: Callable[[Part, BatchItem], None],
+    ) -> None:
+        self._connection = connection
+        self._parts = parts
+        self._begin = begin
+        self._answers: list[Part | None] = [None] * len(parts)
+        self._missing = len(parts)
+        self._next = 0
+        self._filling = False
+        self._running: dict[int, BatchItem] = {}
+
+    def start(self) -> None:
+        """Begin as many calls as may run at once."""
+        if not self._parts:
+            self._send()
+        self._fill()
+
+    def answered(self, index: int, answer: Part) -> None:
+        self._running.pop(index, None)
+        self._answers[index] = answer
+        self._missing -= 1
+        if not self._missing:
+            self._send()
+        elif self._next < len(self._parts) and not self._filling:
+            self._fill()
+
+    def abandon(self) -> None:
+        self._next = len(self._parts)
+        for item in list(self._running.values()):
+            if item.pending is not None:
+                item.pool.cancel(item.pending)
+
+    def resume(self) -> None:
+        pass
+
+    def _fill(self) -> None:
+        self._filling = True
+        while self._next < len(self._parts) and len(self._running) < BATCH_CONCURRENCY:
+            index = self._next
+            self._next += 1
+            item = self._running[index] = BatchItem(self, index)
+            try:
+                self._begin(self._parts[index], item)
+            except RemoteError as error:
+                error.name = error.name or self._parts[index].name
+                item.on_error(error)
+        self._filling = False
+
+    def _send(self) -> None:
+        content_type, body = encode_parts([part for part in self._answers if part is not None])
+        headers = [
+            (b"content-type", content_type.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        self._connection.send_response(200, headers, body)
+
+
+class BatchItem:
+    """One call of a batch, as its pool sees it."""
+
+    __slots__ = ("_batch", "_index", "pending", "pool")
+
+    pool: Pool
+
+    def __init__(self, batch: Batch, index: int) -> None:
+        self._batch = batch
+        self._index = index
+        self.pending: PendingCall | None = None
+
+    def on_result(self, payload: bytes) -> None:
+        answer = Part("result", content_type_of(payload).decode(), payload[1:])
+        self._batch.answered(self._index, answer)
+
+    def on_chunk(self, payload: bytes) -> None:
+        raise AssertionError("a call that asked for no stream was sent a chunk")
+
+    def on_error(self, error: RemoteError) -> None:
+        _, _, body = error_parts(error, True)
+        self._batch.answered(self._index, Part("error", "application/json", body))

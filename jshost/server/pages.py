@@ -1,0 +1,71 @@
+"""The paths that are no calls, answered by an ASGI application. Runs in: host."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from jshost.exceptions import RemoteError
+from jshost.server.connection import Connection
+from jshost.server.requests import Request
+
+__all__ = ["Page"]
+
+Message = MutableMapping[str, Any]
+Application = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
+    Awaitable[None],
+]
+
+
+class Page:
+    """A request that an ASGI application answers, whole and not for long (ASGI 3.0, HTTP 2.3)."""
+
+    def __init__(self, application: Application, request: Request, connection: Connection) -> None:
+        self._request = request
+        self._connection = connection
+        self._status = 500
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body: list[bytes] = []
+        self._task = asyncio.get_running_loop().create_task(self._run(application))
+
+    def abandon(self) -> None:
+        self._task.cancel()
+
+    def resume(self) -> None:
+        pass
+
+    async def _run(self, application: Application) -> None:
+        request = self._request
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": "http",
+            "path": request.path,
+            "raw_path": request.target.partition(b"?")[0],
+            "query_string": request.query,
+            "root_path": "",
+            "headers": request.raw_headers,
+            "client": None,
+            "server": None,
+        }
+        try:
+            await application(scope, self._receive, self._send)
+        except Exception as error:
+            logging.getLogger("jshost.host").exception("%s failed", request.path)
+            self._connection.send_error(RemoteError(f"a mistake in the host itself: {error}"))
+
+    async def _receive(self) -> Message:
+        return {"type": "http.request", "body": self._request.body, "more_body": False}
+
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status, self._headers = message["status"], list(message.get("headers", ()))
+            return
+        self._body.append(message.get("body", b""))
+        if not message.get("more_body"):
+            self._connection.send_response(self._status, self._headers, b"".join(self._body))

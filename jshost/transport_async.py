@@ -1,0 +1,405 @@
+"""Requests to a host from an asyncio loop. Runs in: callers.
+
+The same connections as `transport` makes, with the loop's reader callbacks in place of `poll`. They
+are plain sockets, not asyncio transports: nothing has to be closed before the loop is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+import weakref
+from collections.abc import Mapping
+from typing import Protocol
+
+from jshost.http1 import Endpoint, Response, ResponseParser
+from jshost.transport import (
+    LARGE_READ_BYTES,
+    MAX_IDLE,
+    READ_BYTES,
+    DeadlinePassed,
+    forget_after_fork,
+    is_plain,
+    no_host,
+    raise_translated,
+)
+
+__all__ = ["AsyncOpenResponse", "AsyncPlainTransport", "AsyncTransport", "connect"]
+
+
+class AsyncOpenResponse(Protocol):
+    """`transport.OpenResponse` for a loop."""
+
+    status_code: int
+    headers: Mapping[str, str]
+
+    async def read(self) -> bytes: ...
+    async def close(self) -> None: ...
+
+
+class AsyncTransport(Protocol):
+    """`transport.Transport` for a loop, and only the one that it is first used on."""
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> Response: ...
+
+    async def stream(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> AsyncOpenResponse: ...
+
+    def close(self) -> None:
+        """Close the idle connections; on the loop, or once it is closed."""
+
+
+def connect(root_url: str) -> AsyncTransport:
+    """The transport for a root URL, chosen as `transport.connect` does."""
+    if is_plain(root_url):
+        return AsyncPlainTransport(root_url)
+    from jshost.transport_httpx import AsyncHttpxTransport
+
+    return AsyncHttpxTransport(root_url)
+
+
+class AsyncPlainTransport:
+    """HTTP/1.1 over TCP or a unix socket, by `http1`."""
+
+    def __init__(self, root_url: str) -> None:
+        self._endpoint = Endpoint(root_url)
+        self._idle: list[_Connection] = []
+        weakref.finalize(self, _close_all, self._idle)
+        forget_after_fork(self)
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> Response:
+        connection = await self._send(method, target, headers, body, timeout_s)
+        with connection:
+            while not connection.parser.complete:
+                await connection.wait()
+        response = connection.parser.response()
+        self.keep(connection)
+        return response
+
+    async def stream(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> AsyncOpenResponse:
+        connection = await self._send(method, target, headers, body, timeout_s)
+        with connection:
+            while not connection.parser.has_head:
+                await connection.wait()
+        return _OpenResponse(self, connection)
+
+    def close(self) -> None:
+        _close_all(self._idle)
+
+    def forget(self) -> None:
+        """In a forked child: the loop and what it watches are the parent's; close our copies."""
+        while self._idle:
+            self._idle.pop().abandon()
+
+    def keep(self, connection: _Connection) -> None:
+        """Keep a connection whose answer is whole, or close it."""
+        connection.rest()
+        if connection.can_be_kept and len(self._idle) < MAX_IDLE:
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    async def _send(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> _Connection:
+        data = self._endpoint.request(method, target, headers, body)
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        connection = self._idle_connection() or await self._open(timeout_s)
+        with connection:
+            left = None if deadline is None else deadline - time.monotonic()
+            await connection.send(data, left)
+        return connection
+
+    def _idle_connection(self) -> _Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_quiet():
+                return connection
+            connection.close()
+        return None
+
+    async def _open(self, timeout_s: float | None) -> _Connection:
+        endpoint = self._endpoint
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout_s):
+                if endpoint.unix_path is not None:
+                    sock = await _connected(socket.AF_UNIX, endpoint.unix_path)
+                else:
+                    sock = await self._open_tcp(loop)
+                return _Connection(sock, endpoint.root_url, loop)
+        except OSError as error:
+            if isinstance(error, TimeoutError) and error.errno is None:
+                raise DeadlinePassed from None
+            raise no_host(endpoint.root_url, error) from error
+
+    async def _open_tcp(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
+        """Try every address that the name has, in order."""
+        host, port = self._endpoint.address
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        failure: OSError = OSError(f"{host} has no address")
+        for family, _, _, _, address in found:
+            try:
+                sock = await _connected(family, address)
+            except OSError as error:
+                failure = error
+                continue
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        raise failure
+
+
+async def _connected(family: int, address: object) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, address)  # type: ignore[arg-type]
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _close_all(connections: list[_Connection]) -> None:
+    while connections:
+        connections.pop().close()
+
+
+class _Connection:
+    """One kept-alive connection, whose socket the loop watches as long as it is open.
+
+    As a context: an error closes it, and is raised as our callers know it.
+    """
+
+    def __init__(self, sock: socket.socket, root_url: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._root_url = root_url
+        self.parser = ResponseParser()
+        self._socket = sock
+        self._loop = loop
+        self._broken: OSError | None = None
+        """Why nothing more can be sent; what was answered before may still be read."""
+        self._failure: BaseException | None = None
+        """Why nothing more will come."""
+        self._is_closed = False
+        self._is_waiting = False
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        loop.add_reader(sock, self._on_readable)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is not None:
+            self.close()
+            raise_translated(self._root_url, error)
+
+    def is_quiet(self) -> bool:
+        """Whether nothing came since the last answer, no end either."""
+        if not self.can_be_kept or self._loop.is_closed():
+            return False
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    @property
+    def can_be_kept(self) -> bool:
+        return self.parser.keep_alive and self._broken is None and self._failure is None
+
+    async def send(self, data: bytes, timeout_s: float | None) -> None:
+        """Send a request, and expect its response within the time."""
+        self.parser = ResponseParser()
+        self._is_waiting = True
+        if timeout_s is not None:
+            self._timer = self._loop.call_later(max(timeout_s, 0), self._on_timeout)
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._broken = error  # an answer (413, say) may have come before it
+            return
+        if sent < len(data):
+            await self._send_rest(memoryview(data)[sent:])
+
+    async def _send_rest(self, rest: memoryview) -> None:
+        """Send what the socket's buffer did not take, unless the host answers already."""
+        self._loop.add_writer(self._socket, self._wake)
+        try:
+            while rest and not self.parser.has_head and self._broken is None:
+                if self._failure is not None:
+                    return  # `wait` raises it
+                waiter = self._waiter = self._loop.create_future()
+                await waiter
+                try:
+                    rest = rest[self._socket.send(rest) :]
+                except BlockingIOError:
+                    continue
+                except OSError as error:
+                    self._broken = error
+        finally:
+            self._loop.remove_writer(self._socket)
+        if rest and self._broken is None:
+            self._broken = OSError("answered before the request was whole")
+
+    async def wait(self) -> None:
+        """Wait for some more of the response.
+
+        Raises:
+            TimeoutError, OSError: the deadline passed, the connection broke.
+            ValueError: what came is not HTTP.
+        """
+        if self._failure is not None or self._is_closed:
+            raise self._failure or OSError("closed")
+        if self._paused:
+            self._paused = False
+            self._loop.add_reader(self._socket, self._on_readable)
+        waiter = self._waiter = self._loop.create_future()
+        await waiter
+
+    def _on_readable(self) -> None:
+        try:
+            size = LARGE_READ_BYTES if self.parser.has_head else READ_BYTES
+            received = self._socket.recv(size)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._fail(error)
+            return
+        if not self._is_waiting or self.parser.complete:  # an end, or bytes that nobody asked for
+            self._fail(OSError("closed by the host"))
+            return
+        if not received:
+            if not self.parser.end():
+                self._fail(self._broken or OSError("closed by the host"))
+                return
+            self._broken = OSError("closed by the host")  # which says that the response is whole
+            self._loop.remove_reader(self._socket)
+        else:
+            try:
+                self.parser.feed(received)
+            except ValueError as error:
+                self._fail(error)
+                return
+        if self._waiter is not None:
+            self._wake()
+        elif not self.parser.complete:  # a stream whose reader is busy: let the host wait
+            self._paused = True
+            self._loop.remove_reader(self._socket)
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _on_timeout(self) -> None:
+        self._fail(TimeoutError())
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._loop.remove_reader(self._socket)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+
+    def rest(self) -> None:
+        """The response is whole."""
+        self._is_waiting = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.rest()
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._socket)
+        self._socket.close()
+
+    def close_soon(self) -> None:
+        """Close it on its loop, from whichever thread."""
+        if self._loop.is_closed():
+            self.close()
+        else:
+            self._loop.call_soon_threadsafe(self.close)
+
+    def abandon(self) -> None:
+        """Close our copy of the socket, and leave the loop alone: after a fork, its selector is
+        the parent's, too."""
+        self._is_closed = True
+        self._socket.close()
+
+
+class _OpenResponse:
+    """A response that is still coming."""
+
+    def __init__(self, transport: AsyncPlainTransport, connection: _Connection) -> None:
+        head = connection.parser.response()
+        self.status_code = head.status_code
+        self.headers = head.headers
+        self._transport = transport
+        self._connection: _Connection | None = connection
+
+    async def read(self) -> bytes:
+        connection = self._connection
+        if connection is None:
+            return b""
+        with connection:
+            while True:
+                data = connection.parser.take()
+                if data:
+                    return data
+                if connection.parser.complete:
+                    self._connection = None
+                    self._transport.keep(connection)
+                    return b""
+                await connection.wait()
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def __del__(self) -> None:
+        if self._connection is not None:  # left without a word: the host must hear of it
+            self._connection.close_soon()

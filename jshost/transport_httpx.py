@@ -1,0 +1,208 @@
+"""https, proxies and whatever else is unusual, by httpx. Runs in: callers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import httpx
+
+from jshost.exceptions import ConnectionError, UnexpectedResponse
+from jshost.http1 import Response
+from jshost.transport import MAX_IDLE, DeadlinePassed, OpenResponse, forget_after_fork
+
+__all__ = ["AsyncHttpxTransport", "HttpxTransport"]
+
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE)
+
+
+def _translated(root_url: str, error: Exception) -> Exception:
+    """httpx's errors as ours; the same ones as `transport.translated` makes."""
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
+        return DeadlinePassed()
+    if isinstance(error, httpx.ConnectError):
+        return ConnectionError(f"No host answers at {root_url} ({error}).")
+    if not isinstance(error, httpx.HTTPError):
+        return error
+    is_protocol = isinstance(error, httpx.RemoteProtocolError)
+    if is_protocol and not any(word in str(error) for word in ("closed", "disconnected")):
+        return UnexpectedResponse(f"{root_url}: {error}")
+    return ConnectionError(
+        f"{root_url}: the connection broke ({error}) before the answer was whole; "
+        "the call may have run."
+    )
+
+
+def _lower(headers: httpx.Headers) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+class HttpxTransport:
+    """A `Transport` for threads."""
+
+    def __init__(self, root_url: str) -> None:
+        self._root_url = root_url
+        self._client: httpx.Client | None = None
+        self._lock = threading.Lock()
+        forget_after_fork(self)
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> Response:
+        answer = self.stream(method, target, headers, body, timeout_s)
+        content = []
+        while data := answer.read():
+            content.append(data)
+        return Response(answer.status_code, answer.headers, b"".join(content))
+
+    def stream(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> OpenResponse:
+        with self._lock:
+            if self._client is None:
+                self._client = httpx.Client(limits=LIMITS)
+            client = self._client
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        request = client.build_request(
+            method, self._root_url + target, content=body, headers=dict(headers), timeout=timeout_s
+        )
+        try:
+            response = client.send(request, stream=True)
+        except Exception as error:
+            raise _translated(self._root_url, error) from error
+        return _OpenHttpx(self._root_url, response, deadline)
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def forget(self) -> None:
+        """In a forked child: leave the parent's connections alone, and make our own."""
+        self._client = None
+        self._lock = threading.Lock()
+
+
+class _OpenHttpx:
+    def __init__(self, root_url: str, response: httpx.Response, deadline: float | None) -> None:
+        self.status_code = response.status_code
+        self.headers: Mapping[str, str] = _lower(response.headers)
+        self._root_url = root_url
+        self._response = response
+        self._bytes = response.iter_bytes()
+        self._deadline = deadline
+
+    def read(self) -> bytes:
+        try:
+            _check(self._deadline)
+            return next(self._bytes, b"")
+        except Exception as error:
+            self.close()
+            raise _translated(self._root_url, error) from error
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class AsyncHttpxTransport:
+    """An `AsyncTransport`, for the loop that it is first used on."""
+
+    def __init__(self, root_url: str) -> None:
+        self._root_url = root_url
+        self._client: httpx.AsyncClient | None = None
+        self._closing: AsyncGenerator[None, None] | None = None
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> Response:
+        answer = await self.stream(method, target, headers, body, timeout_s)
+        content = []
+        while data := await answer.read():
+            content.append(data)
+        return Response(answer.status_code, answer.headers, b"".join(content))
+
+    async def stream(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> Any:
+        if self._client is None:
+            self._client = httpx.AsyncClient(limits=LIMITS)
+            self._closing = _closing(self._client)
+            await anext(self._closing)
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        request = self._client.build_request(
+            method, self._root_url + target, content=body, headers=dict(headers), timeout=timeout_s
+        )
+        try:
+            response = await self._client.send(request, stream=True)
+        except Exception as error:
+            raise _translated(self._root_url, error) from error
+        return _AsyncOpenHttpx(self._root_url, response, deadline)
+
+    def close(self) -> None:
+        self._client = self._closing = None  # the loop finishes the generator
+
+
+async def _closing(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+    """Closes a client when nobody refers to this generator any more, and at the latest with its
+    loop: that is what `asyncio.run` does with asynchronous generators before it ends."""
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+class _AsyncOpenHttpx:
+    def __init__(self, root_url: str, response: httpx.Response, deadline: float | None) -> None:
+        self.status_code = response.status_code
+        self.headers: Mapping[str, str] = _lower(response.headers)
+        self._root_url = root_url
+        self._response = response
+        self._bytes = response.aiter_bytes()
+        self._deadline = deadline
+
+    async def read(self) -> bytes:
+        try:
+            left = _check(self._deadline)
+            async with asyncio.timeout(left):
+                return await anext(self._bytes, b"")
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, Exception):
+                raise _translated(self._root_url, error) from error
+            raise
+
+    async def close(self) -> None:
+        await self._response.aclose()
+
+
+def _check(deadline: float | None) -> float | None:
+    """Seconds until the deadline: httpx limits each read, not their sum. Raises: TimeoutError."""
+    if deadline is None:
+        return None
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
