@@ -1,21 +1,24 @@
 """The load generator: the same few loads for every row. Runs in: a row's driver.
 
-Every load makes its connections first, then measures, and returns a dict of named numbers.
+Every load makes its connections first, then measures, and returns a dict of named numbers. Some ask
+for more of a client than single calls, see `rows.Row.can`.
 """
 
+import asyncio
 import statistics
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from callers import Caller
+from callers import AsyncCaller, Batcher, Caller, Streamer
 
 __all__ = ["LOADS"]
 
 START_DEADLINE_S = 20.0
 FINISH_DEADLINE_S = 60.0
 PROBE_PAUSE_S = 0.001
+CHUNK = "0123456789"
 LINE = '<li class="item">line</li>\n'
 
 Numbers = dict[str, float]
@@ -61,6 +64,59 @@ def throughput(caller: Caller, threads: int, seconds: float) -> Numbers:
     return {"calls_per_s": sum(counts) / elapsed_s}
 
 
+def async_throughput(caller: AsyncCaller, tasks: int, loop: str, seconds: float) -> Numbers:
+    """``tasks`` tasks of one asyncio program, as ``throughput``; ``loop``: asyncio or uvloop."""
+
+    async def body(begin_s: float) -> int:
+        calls, end_s = 0, begin_s + seconds
+        while time.perf_counter() < end_s:
+            await caller.acall("tiny", x=1)
+            calls += 1
+        return calls
+
+    async def main() -> Numbers:
+        # Connected before it is timed.
+        results = await asyncio.gather(*[caller.acall("tiny", x=i) for i in range(tasks)])
+        if results != list(range(1, tasks + 1)):
+            raise AssertionError(f"tiny answered {str(results)[:60]}")
+        begin_s = time.perf_counter()
+        counts = await asyncio.gather(*[body(begin_s) for _ in range(tasks)])
+        return {"calls_per_s": sum(counts) / (time.perf_counter() - begin_s)}
+
+    with asyncio.Runner(loop_factory=_loop_factory(loop)) as runner:
+        return runner.run(asyncio.wait_for(main(), FINISH_DEADLINE_S))
+
+
+def batch(caller: Batcher, count: int, seconds: float) -> Numbers:
+    """Batches of ``count`` tiny calls, one batch after another: microseconds for each call."""
+    calls: list[dict[str, object]] = [{"x": i} for i in range(count)]
+    expected = list(range(1, count + 1))
+    samples_us: list[float] = []
+    end_s = time.perf_counter() + seconds
+    while time.perf_counter() < end_s or len(samples_us) < 2:
+        before_s = time.perf_counter()
+        results = caller.map("tiny", calls)
+        samples_us.append((time.perf_counter() - before_s) * 1e6 / count)
+        if results != expected:
+            raise AssertionError(f"a batch answered {str(results)[:60]}")
+    return {"call_us": statistics.median(samples_us[1:])}  # the first one connects
+
+
+def stream(caller: Streamer, function: str, count: int, seconds: float) -> Numbers:
+    """Read streams of ``count`` chunks of 10 bytes, one stream after another: chunks per second."""
+    for _ in caller.stream(function, count=100):
+        pass  # connected and compiled before it is timed
+    chunks, begin_s = 0, time.perf_counter()
+    while (elapsed_s := time.perf_counter() - begin_s) < seconds:
+        last, read = None, 0
+        for last in caller.stream(function, count=count):  # noqa: B007 - looked at below
+            read += 1
+        if read != count or last != CHUNK:
+            raise AssertionError(f"{function} gave {read} chunks, at last {str(last)[:60]!r}")
+        chunks += read
+    return {"chunks_per_s": chunks / elapsed_s}
+
+
 def fan(caller: Caller, callers: int, ms: float) -> Numbers:
     """``callers`` callers at once of a function that waits ``ms``: until all have finished."""
 
@@ -104,6 +160,14 @@ def burn(caller: Caller, callers: int, calls: int, ms: float) -> Numbers:
         "wait_p50_ms": statistics.median(waits_ms),
         "wait_max_ms": max(waits_ms),
     }
+
+
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    if name == "asyncio":
+        return asyncio.new_event_loop
+    import uvloop  # only the project's own environment has it
+
+    return uvloop.new_event_loop
 
 
 def _check(caller: Caller, function: str, data: dict[str, Any]) -> None:
@@ -160,6 +224,9 @@ def _together(caller: Caller, bodies: list[Callable[[float], Any]]) -> tuple[flo
 LOADS: dict[str, Callable[..., Numbers]] = {
     "latency": latency,
     "throughput": throughput,
+    "async_throughput": async_throughput,
+    "batch": batch,
+    "stream": stream,
     "fan": fan,
     "burn": burn,
 }

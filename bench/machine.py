@@ -12,7 +12,7 @@ from rows import PROJECT_PYTHON
 
 __all__ = ["describe"]
 
-JSHOST_VERSION = "import importlib.metadata as m; print(m.version('jshost'))"
+OURS = ("jshost", "httptools", "uvloop", "uvicorn")
 PEERS = ("javascript", "js-host")
 
 
@@ -24,7 +24,7 @@ def describe() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release().split('-')[0]}, {platform.machine()}",
         "Python": platform.python_version(),
         "Node": _said("node", "--version"),
-        "jshost": _said(PROJECT_PYTHON, "-c", JSHOST_VERSION),
+        **{name: _version(name) for name in OURS},
         **{f"{name} (PyPI)": version for name, version in _pins() if name in PEERS},
         **{f"{name} (npm)": version for name, version in npm.items()},
     }
@@ -33,6 +33,11 @@ def describe() -> dict[str, str]:
 def _pins() -> list[tuple[str, str]]:
     lines = (BENCH / "requirements.txt").read_text().split()
     return [(name, version) for name, _, version in (line.partition("==") for line in lines)]
+
+
+def _version(name: str) -> str:
+    program = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
+    return _said(PROJECT_PYTHON, "-c", program, name)
 
 
 def _said(*argv: str) -> str:

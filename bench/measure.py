@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from processes import BENCH, Driver, RowFailure, free_port, running_host, sh
+from endpoints import Endpoint
+from processes import BENCH, Driver, RowFailure, running_host, sh
 from results import Results
 from rows import PEER_PYTHON, Row
 
@@ -27,6 +28,8 @@ __all__ = [
 
 BURN_MS = 20
 SLEEP_MS = 10
+BATCH_CALLS = 100
+STREAM_CHUNKS = 20_000
 FAILURES_BEFORE_SKIP = 2
 
 
@@ -47,42 +50,71 @@ class Profile:
 
 @dataclass(frozen=True)
 class Step:
-    """One load: its name in the results, the driver's command, how many workers it wants."""
+    """One load: its name in the results, the driver's command, how many workers it wants.
+
+    ``needs`` names what a row's client must be able to do; rows that cannot are left out.
+    """
 
     name: str
     command: dict[str, Any]
     workers: int = 1
+    needs: str | None = None
 
 
 @dataclass
 class Station:
-    """A row in the run. By number of workers: its hosts' ports and process ids, its drivers."""
+    """A row in the run. By number of workers: where its hosts listen, their ids, its drivers."""
 
     row: Row
-    ports: dict[int, int] = field(default_factory=dict)
+    endpoints: dict[int, Endpoint] = field(default_factory=dict)
     host_pids: dict[int, int] = field(default_factory=dict)
     drivers: dict[int, Driver] = field(default_factory=dict)
 
 
 def steps(profile: Profile) -> list[Step]:
     """Return a round's loads in order."""
+    return [*_one_caller(profile), *_many_callers(profile), *_burning(profile)]
+
+
+def _one_caller(profile: Profile) -> list[Step]:
     tiny = {"op": "latency", "function": "tiny", "x": 1, "count": 4000, "seconds": profile.tiny_s}
     echo = {"op": "latency", "function": "echo", "count": 1000, "seconds": profile.echo_s}
-    throughput = {"op": "throughput", "seconds": profile.throughput_s}
-    burn = {"op": "burn", "ms": BURN_MS}
-    one, eight = profile.burn_calls * 4, profile.burn_calls
+    batch = {"op": "batch", "count": BATCH_CALLS, "seconds": profile.echo_s}
+    stream = {"op": "stream", "count": STREAM_CHUNKS, "seconds": profile.throughput_s}
     return [
         Step("tiny", tiny),
         Step("echo_1k", {**echo, "text_bytes": 1000}),
         Step("echo_100k", {**echo, "text_bytes": 100_000}),
         Step("echo_5m", {**echo, "text_bytes": 5_000_000, "count": 5, "seconds": profile.large_s}),
-        *[Step(f"threads_{n}", {**throughput, "threads": n}) for n in (1, 8, 32)],
-        Step("sleep_32", {"op": "fan", "callers": 32, "ms": SLEEP_MS}),
+        Step("batch", batch, needs="batch"),
+        Step("stream", {**stream, "function": "chunks"}, needs="stream"),
+        Step("stream_async", {**stream, "function": "async_chunks"}, needs="stream"),
+    ]
+
+
+def _many_callers(profile: Profile) -> list[Step]:
+    threads = {"op": "throughput", "seconds": profile.throughput_s}
+    tasks = {"op": "async_throughput", "tasks": 32, "seconds": profile.throughput_s}
+    return [
+        *[Step(f"threads_{n}", {**threads, "threads": n}) for n in (1, 8, 32)],
         *[
-            Step(f"burn_{callers}_workers_{n}", {**burn, "callers": callers, "calls": calls}, n)
-            for n in (1, 2)
-            for callers, calls in ((1, one), (8, eight))
+            Step(f"tasks_32_{loop}", {**tasks, "loop": loop}, needs="async")
+            for loop in ("uvloop", "asyncio")
         ],
+        Step("sleep_32", {"op": "fan", "callers": 32, "ms": SLEEP_MS}),
+    ]
+
+
+def _burning(profile: Profile) -> list[Step]:
+    calls = {1: profile.burn_calls * 4, 2: profile.burn_calls * 4, 8: profile.burn_calls}
+    return [
+        Step(
+            f"burn_{callers}_workers_{workers}",
+            {"op": "burn", "ms": BURN_MS, "callers": callers, "calls": calls[callers]},
+            workers,
+        )
+        for workers in (1, 2, 3)
+        for callers in (1, 2, 8)
     ]
 
 
@@ -138,15 +170,16 @@ def measure_memory(running: Sequence[Station], results: Results) -> None:
 def _start(row: Row, scratch: Path, stack: contextlib.ExitStack) -> Station:
     station = Station(row)
     for workers in row.workers:
-        port, log = free_port(), scratch / f"{row.key}-{workers}.log"
-        env = row.environment(port, workers)
+        name = f"{row.key}-{workers}"
+        endpoint, log = row.endpoint(scratch, name), scratch / f"{name}.log"
+        env = row.environment(endpoint, workers)
         if row.host is not None:
-            host = running_host(row.host(port), port, row.ready_path, env, log)
+            host = running_host(row.host(endpoint), endpoint, row.ready_path, env, log)
             pid, taken_ms = stack.enter_context(host)
             station.host_pids[workers] = pid
             _say(f"{row.key}: host with {workers} worker(s) ready after {taken_ms:.0f} ms")
-        station.ports[workers] = port
-        driver = Driver(row.driver(port), env, scratch / f"{row.key}-{workers}-driver.log")
+        station.endpoints[workers] = endpoint
+        driver = Driver(row.driver(endpoint), env, scratch / f"{name}-driver.log")
         station.drivers[workers] = driver
         stack.callback(driver.close)
     station.drivers[1].ask({"op": "throughput", "threads": 1, "seconds": 0.1})
@@ -155,6 +188,8 @@ def _start(row: Row, scratch: Path, stack: contextlib.ExitStack) -> Station:
 
 def _measure(station: Station, step: Step, round_: int, results: Results) -> None:
     key, driver = station.row.key, station.drivers.get(step.workers)
+    if step.needs is not None and step.needs not in station.row.can:
+        return
     if driver is None or len(results.failed(key, step.name)) >= FAILURES_BEFORE_SKIP:
         return
     try:

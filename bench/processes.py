@@ -4,22 +4,21 @@ Everything started here is stopped here, by its own process id or process group.
 """
 
 import contextlib
-import http.client
 import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BENCH", "Driver", "RowFailure", "first_line_ms", "free_port", "running_host", "sh"]
+from endpoints import Endpoint, is_ready
+
+__all__ = ["BENCH", "Driver", "RowFailure", "fresh_program_ms", "running_host", "sh"]
 
 BENCH = Path(__file__).resolve().parent
-ADDRESS = "127.0.0.1"
 READY_DEADLINE_S = 20.0
 READY_POLL_S = 0.003
 STOP_GRACE_S = 5.0
@@ -29,13 +28,6 @@ COMMAND_DEADLINE_S = 30.0
 
 class RowFailure(Exception):
     """A row could not be measured; the text is the reason, fit for the report."""
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.create_server((ADDRESS, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def plain(text: str) -> str:
@@ -64,28 +56,33 @@ def sh(argv: list[str], env: Mapping[str, str] | None = None) -> str:
     return done.stdout
 
 
-def first_line_ms(argv: list[str], env: Mapping[str, str] | None = None) -> float:
-    """Start a command; milliseconds until it has printed its first line."""
+def fresh_program_ms(argv: list[str], env: Mapping[str, str] | None = None) -> tuple[float, float]:
+    """Run a program; milliseconds from its start to its first line of output, and to its end."""
     begin_s = time.perf_counter()
     with _started(argv, env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         ready, _, _ = select.select([process.stdout], [], [], COMMAND_DEADLINE_S)
         line = process.stdout.readline() if ready else b""
-        taken_ms = (time.perf_counter() - begin_s) * 1e3
+        first_ms = (time.perf_counter() - begin_s) * 1e3
         if not line:
             reason = f"no first line in {COMMAND_DEADLINE_S:.0f} s"
             if process.poll() is not None or ready:
                 reason = _last_line(process.stderr.read().decode()) or "ended without a result"
             raise RowFailure(reason)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_GRACE_S)  # let it end by itself
-    return taken_ms
+        try:
+            process.wait(STOP_GRACE_S)
+        except subprocess.TimeoutExpired as error:
+            raise RowFailure(f"did not end in {STOP_GRACE_S:.0f} s after its result") from error
+        whole_ms = (time.perf_counter() - begin_s) * 1e3
+        if process.returncode != 0:
+            raise RowFailure(_last_line(process.stderr.read().decode()) or "failed at its end")
+    return first_ms, whole_ms
 
 
 @contextlib.contextmanager
 def running_host(
-    argv: list[str], port: int, ready_path: str, env: Mapping[str, str], log: Path
+    argv: list[str], endpoint: Endpoint, ready_path: str, env: Mapping[str, str], log: Path
 ) -> Iterator[tuple[int, float]]:
     """Keep a host running; yields its process id and the milliseconds it took to be ready."""
     begin_s = time.perf_counter()
@@ -93,7 +90,7 @@ def running_host(
         log.open("wb") as output,
         _started(argv, env, stdout=output, stderr=output) as process,
     ):
-        while not _answers(port, ready_path):
+        while not is_ready(endpoint, ready_path):
             if process.poll() is not None:
                 reason = _last_line(log.read_text(errors="replace")) or "no output"
                 raise RowFailure(f"the host exited with {process.returncode}: {reason}")
@@ -208,17 +205,6 @@ def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     """This process's environment, in which Python keeps what it compiles: most users' does."""
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return {**inherited, **(extra or {})}
-
-
-def _answers(port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection(ADDRESS, port, timeout=1.0)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _last_line(text: str) -> str:

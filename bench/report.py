@@ -3,19 +3,28 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import million
+import wanted
 from results import Results
-from rows import IMPORTS, Row
+from rows import FLOOR, IMPORTS, Row
+from tables import NOTHING, rounded, table
 
 __all__ = ["markdown"]
 
-FLOOR = "floor"
 NOTES = """\
 Every load is put on all rows, one after another, before the next load begins, in {rounds} rounds.
 A number is the median over rounds. "vs floor" is the median over rounds of the row's number over
 the floor's in the same round: compare these, for absolute times drift with the machine.
 
-- *floor*: request bytes made by hand over one kept-alive TCP socket, to a Node `http` server that
-  parses and answers JSON and does nothing else. `http.client` calls the same server.
+- *floor*: request bytes made by hand over one kept-alive socket, to a Node `http` server that
+  parses and answers JSON and does nothing else; in asyncio programs the same over a protocol.
+  "vs floor" is always over the one on TCP. `http.client` calls the same server.
+- A dash: the row's client cannot do that (JSPyBridge, `http.client` and js-host have no asyncio, no
+  batches and no streams), or nothing was measured.
+- "Tasks": callers in one asyncio program, in one thread.
+- A batch is 100 tiny calls by `Function.map`. Streams are 20,000 chunks of 10 bytes by
+  `Function.stream`, out of a generator and out of an async generator.
+- "Fresh program": the whole process, from the start of its Python. jshost's imports jshost.
 - JSPyBridge keeps a reference to the function and starts its own Node, so "first result" includes
   that, and no host can be ready beforehand. Its memory is that of its Node.
 - js-host runs with `silent: true`, for it logs every call by default and no other row logs, and
@@ -43,15 +52,8 @@ class Column:
     worst: bool = False
 
 
-def _round(number: float) -> str:
-    """Three significant digits, as people read them."""
-    if number >= 100:
-        return f"{number:,.0f}"
-    return f"{number:.1f}" if number >= 10 else f"{number:.2f}"
-
-
 def _thousandth(number: float) -> str:
-    return _round(number / 1e3)
+    return rounded(number / 1e3)
 
 
 def _times(number: float) -> str:
@@ -59,35 +61,45 @@ def _times(number: float) -> str:
 
 
 LATENCY = (
-    Column("tiny p50 µs", "tiny.p50_us", _round),
+    Column("tiny p50 µs", "tiny.p50_us", rounded),
     Column("vs floor", "tiny.p50_us", _times, ratio=True),
-    Column("tiny p95 µs", "tiny.p95_us", _round),
+    Column("tiny p95 µs", "tiny.p95_us", rounded),
     Column("vs floor", "tiny.p95_us", _times, ratio=True),
-    Column("1 KB µs", "echo_1k.p50_us", _round),
+    Column("1 KB µs", "echo_1k.p50_us", rounded),
     Column("vs floor", "echo_1k.p50_us", _times, ratio=True),
-    Column("100 KB µs", "echo_100k.p50_us", _round),
+    Column("100 KB µs", "echo_100k.p50_us", rounded),
     Column("vs floor", "echo_100k.p50_us", _times, ratio=True),
     Column("5 MB ms", "echo_5m.p50_us", _thousandth),
     Column("vs floor", "echo_5m.p50_us", _times, ratio=True),
 )
 THROUGHPUT = (
-    Column("1 thread", "threads_1.calls_per_s", _round),
-    Column("8 threads", "threads_8.calls_per_s", _round),
-    Column("32 threads", "threads_32.calls_per_s", _round),
-    Column("32 sleeps of 10 ms, ms", "sleep_32.ms", _round),
+    Column("1 thread", "threads_1.calls_per_s", rounded),
+    Column("8 threads", "threads_8.calls_per_s", rounded),
+    Column("32 threads", "threads_32.calls_per_s", rounded),
+    Column("32 tasks, uvloop", "tasks_32_uvloop.calls_per_s", rounded),
+    Column("32 tasks, asyncio", "tasks_32_asyncio.calls_per_s", rounded),
+    Column("32 sleeps of 10 ms, ms", "sleep_32.ms", rounded),
+)
+MANY_AT_ONCE = (
+    Column("a batch of 100: µs per call", "batch.call_us", rounded),
+    Column("generator: chunks/s", "stream.chunks_per_s", rounded),
+    Column("async generator: chunks/s", "stream_async.chunks_per_s", rounded),
 )
 BURNING = (
     Column("cores used, 8 burning", "burn_8_workers_{workers}.speed_up", _times),
-    Column("tiny wait p50 ms, 1 burning", "burn_1_workers_{workers}.wait_p50_ms", _round),
-    Column("max ms", "burn_1_workers_{workers}.wait_max_ms", _round, worst=True),
-    Column("tiny wait p50 ms, 8 burning", "burn_8_workers_{workers}.wait_p50_ms", _round),
-    Column("max ms", "burn_8_workers_{workers}.wait_max_ms", _round, worst=True),
+    Column("tiny wait p50 ms, 1 burning", "burn_1_workers_{workers}.wait_p50_ms", rounded),
+    Column("max ms", "burn_1_workers_{workers}.wait_max_ms", rounded, worst=True),
+    Column("tiny wait p50 ms, 2 burning", "burn_2_workers_{workers}.wait_p50_ms", rounded),
+    Column("max ms", "burn_2_workers_{workers}.wait_max_ms", rounded, worst=True),
+    Column("tiny wait p50 ms, 8 burning", "burn_8_workers_{workers}.wait_p50_ms", rounded),
+    Column("max ms", "burn_8_workers_{workers}.wait_max_ms", rounded, worst=True),
 )
 START = (
-    Column("host start to ready ms", "ready.ms", _round),
-    Column("fresh program to first result ms", "first.ms", _round),
-    Column("RSS MB", "memory.rss_mb", _round),
-    Column("USS MB", "memory.uss_mb", _round),
+    Column("host start to ready ms", "ready.ms", rounded),
+    Column("fresh program to first result ms", "first.ms", rounded),
+    Column("to its end ms", "first.whole_ms", rounded),
+    Column("RSS MB", "memory.rss_mb", rounded),
+    Column("USS MB", "memory.uss_mb", rounded),
     Column("processes", "memory.processes", lambda number: f"{number:.0f}"),
 )
 
@@ -99,10 +111,13 @@ def markdown(
     parts = [
         "# Benchmark",
         f"Measured {date}.",
+        "## Wanted and reached",
+        _wanted(results),
         "## One caller: latency",
         _table(rows, LATENCY, results),
         "## Many callers: calls per second",
         _table(rows, THROUGHPUT, results),
+        *_batches_and_streams(rows, results),
         "## CPU-burning calls, and tiny calls meanwhile",
         _table(rows, BURNING, results, by_workers=True),
         "## Start and memory",
@@ -110,6 +125,9 @@ def markdown(
         "## Imports, over a bare interpreter",
         _imports(results),
     ]
+    if runs := million.kept_runs():
+        heading = f"## A million calls (`bench/million.py`, {runs[0].date})"
+        parts += [heading, million.markdown(runs)]
     if failures := _failures(rows, results):
         parts += ["## Failures", failures]
     parts += ["## How", NOTES.format(rounds=rounds).strip()]
@@ -121,7 +139,7 @@ def _table(
     rows: Sequence[Row], columns: Sequence[Column], results: Results, by_workers: bool = False
 ) -> str:
     """One line per row, or ``by_workers`` one for each of its numbers of workers."""
-    lines = [["", *[column.heading for column in columns]], ["---", *["---:" for _ in columns]]]
+    lines = []
     for row in rows:
         for workers in row.workers if by_workers else (1,):
             name = f"{row.name}, {workers}w" if by_workers and len(row.workers) > 1 else row.name
@@ -131,7 +149,7 @@ def _table(
             else:
                 cells = [_cell(row.key, column, workers, results) for column in columns]
             lines.append([name, *cells])
-    return _lines(lines)
+    return table(["", *[column.heading for column in columns]], lines)
 
 
 def _cell(row: str, column: Column, workers: int, results: Results) -> str:
@@ -146,7 +164,7 @@ def _cell(row: str, column: Column, workers: int, results: Results) -> str:
     if number is not None:
         return column.write(number)
     reasons = results.failed(row, metric.split(".")[0])
-    return f"failed: {_clipped(reasons[0])}" if reasons else "-"
+    return f"failed: {_clipped(reasons[0])}" if reasons else NOTHING
 
 
 def _clipped(reason: str) -> str:
@@ -155,16 +173,39 @@ def _clipped(reason: str) -> str:
     return reason if len(reason) <= 70 else reason[:67] + "..."
 
 
+def _batches_and_streams(rows: Sequence[Row], results: Results) -> list[str]:
+    able = [row for row in rows if "batch" in row.can]
+    return ["## Batches and streams", _table(able, MANY_AT_ONCE, results)] if able else []
+
+
+def _wanted(results: Results) -> str:
+    """Each figure that is wanted, and what this run has reached."""
+    lines = []
+    for goal in wanted.GOALS:
+        reached = [goal.reached(results, key) for key in (goal.javascript, goal.python)]
+        cells = [NOTHING if one is None else _reached(goal, one) for one in reached]
+        lines.append([goal.what, goal.wanted, *cells])
+    verdicts = {run.row: million.verdict(run) for run in million.kept_runs()}
+    cells = [verdicts.get(key, NOTHING) for key in (wanted.JAVASCRIPT, wanted.PYTHON)]
+    lines.append([million.WHAT, "flat", *cells])
+    return table(["what", "wanted", "JavaScript", "Python"], lines)
+
+
+def _reached(goal: wanted.Goal, number: float) -> str:
+    text = rounded(number) + goal.unit
+    return f"{text} ✓" if goal.is_reached_by(number) else f"**{text} ✗**"
+
+
 def _imports(results: Results) -> str:
-    lines = [["", "ms", "bare interpreter ms"], ["---", "---:", "---:"]]
+    lines = []
     for imported in IMPORTS:
         key = imported.statement
         if reasons := results.failed(key, "import"):
             lines.append([f"`{key}`", f"failed: {reasons[0]}", ""])
         elif (number := results.median(key, "import.ms")) is not None:
             bare = results.median(key, "import.bare_ms") or 0.0
-            lines.append([f"`{key}`", _round(number), _round(bare)])
-    return _lines(lines)
+            lines.append([f"`{key}`", rounded(number), rounded(bare)])
+    return table(["", "ms", "bare interpreter ms"], lines)
 
 
 def _failures(rows: Sequence[Row], results: Results) -> str:
@@ -177,7 +218,3 @@ def _failures(rows: Sequence[Row], results: Results) -> str:
         for step, reasons in results.failures.get(row.key, {}).items():
             lines.append(f"- {row.key}, {step}: failed {len(reasons)} time(s): {reasons[-1]}")
     return "\n".join(lines)
-
-
-def _lines(cells: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in cells)

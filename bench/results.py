@@ -46,10 +46,15 @@ class Results:
         values = self.values(row, metric)
         return statistics.median(values) if values else None
 
-    def ratio(self, row: str, other: str, metric: str) -> float | None:
-        """Return the median, over rounds that have both, of ``row`` over ``other``."""
+    def ratio(
+        self, row: str, other: str, metric: str, other_metric: str | None = None
+    ) -> float | None:
+        """Return the median, over rounds that have both, of ``row`` over ``other``.
+
+        ``other_metric`` is what is taken of ``other``, where that is not the same.
+        """
         mine = self.numbers.get(row, {}).get(metric, [])
-        theirs = self.numbers.get(other, {}).get(metric, [])
+        theirs = self.numbers.get(other, {}).get(other_metric or metric, [])
         # The shorter list ends the pairs: its row failed from there on.
         ratios = [a / b for a, b in zip(mine, theirs, strict=False) if a is not None and b]
         return statistics.median(ratios) if ratios else None

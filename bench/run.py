@@ -1,7 +1,8 @@
 """Measure jshost beside its peers and a floor, in one run with interleaved rounds.
 
-Runs in: the project's Python, by hand or by ``make bench``; ``install.py`` installs the peers.
-The report goes to stdout and, if no row was left out, to bench/results.md; progress to stderr.
+Runs in: the project's Python, by hand or by ``make bench``; ``setup.py`` installs the peers.
+The report goes to stdout and, if no row was left out, to bench/results.md and as pictures to
+docs/images; progress to stderr.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from types import FrameType
 
 from machine import describe
 from measure import Profile, measure_memory, run_rounds, stations
+from pictures import draw
 from processes import BENCH
 from report import markdown
 from results import Results
@@ -25,6 +27,7 @@ from startup import measure_startup
 
 __all__ = ["main"]
 
+IMAGES = BENCH.parent / "docs" / "images"
 QUICK = Profile(
     rounds=2,
     tiny_s=0.15,
@@ -73,6 +76,9 @@ def main() -> int:
     print(report, end="")
     if len(rows) == len(ROWS):
         (BENCH / "results.md").write_text(report)
+        IMAGES.mkdir(parents=True, exist_ok=True)
+        for name, picture in draw(rows, results, date).items():
+            (IMAGES / f"{name}.svg").write_text(picture)
     if arguments.json:
         whole = {"date": date, "machine": machine, **dataclasses.asdict(results)}
         arguments.json.write_text(json.dumps(whole, indent=1) + "\n")

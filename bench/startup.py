@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from measure import Profile, Station, rotated
-from processes import RowFailure, first_line_ms, free_port, running_host, sh
+from processes import RowFailure, fresh_program_ms, running_host, sh
 from results import Results
 from rows import IMPORTS, PEER_PYTHON, Import
 
@@ -33,9 +33,10 @@ def _host_ready(station: Station, sample: int, scratch: Path, results: Results) 
     row = station.row
     if row.host is None or results.failed(row.key, "ready"):
         return
-    port, log = free_port(), scratch / f"{row.key}-ready.log"
+    endpoint = row.endpoint(scratch, f"{row.key}-ready")
+    log, env = scratch / f"{row.key}-ready.log", row.environment(endpoint)
     try:
-        host = running_host(row.host(port), port, row.ready_path, row.environment(port), log)
+        host = running_host(row.host(endpoint), endpoint, row.ready_path, env, log)
         with host as (_, taken_ms):
             results.record(row.key, "ready", sample, {"ms": taken_ms})
     except RowFailure as failure:
@@ -43,14 +44,14 @@ def _host_ready(station: Station, sample: int, scratch: Path, results: Results) 
 
 
 def _first_result(station: Station, sample: int, results: Results) -> None:
-    """Measure from the start of a fresh interpreter to the result it prints."""
-    row, port = station.row, station.ports[1]
+    """Measure from the start of a fresh interpreter to the result it prints, and to its end."""
+    row, endpoint = station.row, station.endpoints[1]
     if results.failed(row.key, "first"):
         return
     try:
-        environment = {**row.environment(port), **row.first_environment}
-        taken_ms = first_line_ms(row.first_call(port), environment)
-        results.record(row.key, "first", sample, {"ms": taken_ms})
+        environment = {**row.environment(endpoint), **row.first_environment}
+        first_ms, whole_ms = fresh_program_ms(row.first_call(endpoint), environment)
+        results.record(row.key, "first", sample, {"ms": first_ms, "whole_ms": whole_ms})
     except RowFailure as failure:
         results.record_failure(row.key, "first", str(failure))
 

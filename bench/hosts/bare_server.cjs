@@ -1,6 +1,6 @@
 'use strict';
 // The floor's server: Node's http module, JSON in, JSON out, nothing else. Runs in: its own Node.
-// Usage: node bare_server.cjs PORT
+// Usage: node bare_server.cjs PORT, or the path of a unix socket
 
 const http = require('node:http');
 const functions = require('./functions.cjs');
@@ -38,4 +38,5 @@ const server = http.createServer((request, response) => {
 });
 
 server.keepAliveTimeout = 0; // rows rest between rounds; their connections must outlive that
-server.listen(Number(process.argv[2]), '127.0.0.1');
+const where = process.argv[2];
+server.listen(where.startsWith('/') ? { path: where } : { port: Number(where), host: '127.0.0.1' });

@@ -16,6 +16,22 @@ function spendCpu(ms) {
   }
 }
 
+const CHUNK = '0123456789';
+
+/**
+ * Results of every kind, by `i`: what each i gives is in bench/million.py, too.
+ * @type {((i: number) => unknown)[]}
+ */
+const KINDS = [
+  (i) => i + 1,
+  (i) => `text ${i} \u00e4\u{1f600}`,
+  (i) => ({ number: i, list: [i, null, true], nested: { text: 'x'.repeat(200) } }),
+  () => null,
+  (i) => Buffer.from(`bytes ${i}`),
+  (i) => Promise.resolve('y'.repeat(10_000) + i),
+  (i) => { throw new RangeError(`no ${i}`); },
+];
+
 module.exports = {
   /** @param {{x: number}} data */
   tiny: ({ x }) => x + 1,
@@ -28,4 +44,17 @@ module.exports = {
 
   /** @param {{ms: number}} data */
   burn: ({ ms }) => { spendCpu(ms); return ms; },
+
+  /** @param {{count: number}} data */
+  * chunks({ count }) {
+    for (let i = 0; i < count; i += 1) yield CHUNK;
+  },
+
+  /** @param {{count: number}} data */
+  async * async_chunks({ count }) {
+    for (let i = 0; i < count; i += 1) yield CHUNK;
+  },
+
+  /** @param {{i: number}} data */
+  mixed: ({ i }) => KINDS[i % KINDS.length](i),
 };

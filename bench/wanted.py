@@ -1,0 +1,165 @@
+"""The figures that jshost is wanted to reach, as data. Runs in: bench/run.py.
+
+They are the requirements' own; a run says beside each what it has reached.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from results import Results
+from rows import FLOOR
+
+__all__ = ["GOALS", "JAVASCRIPT", "PYTHON", "Goal"]
+
+JAVASCRIPT, JAVASCRIPT_UDS, PYTHON = "jshost-js", "jshost-js-uds", "jshost-py"
+BRIDGE, JS_HOST = "jspybridge", "js-host"
+
+Measure = Callable[[Results, str], float | None]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One figure: what it is, the bound, and how to work it out for a row.
+
+    ``javascript`` and ``python`` are the rows it is worked out for, None for none.
+    """
+
+    what: str
+    measure: Measure
+    at_most: float | None = None
+    at_least: float | None = None
+    unit: str = ""
+    javascript: str | None = JAVASCRIPT
+    python: str | None = PYTHON
+
+    @property
+    def wanted(self) -> str:
+        """The bound, in words."""
+        if self.at_most is not None:
+            return f"at most {self.at_most:,g}{self.unit}"
+        return f"at least {self.at_least:,g}{self.unit}"
+
+    def reached(self, results: Results, row: str | None) -> float | None:
+        """Return the row's figure, or None where it was not measured."""
+        return None if row is None else self.measure(results, row)
+
+    def is_reached_by(self, number: float) -> bool:
+        """Whether the figure is within the bound."""
+        if self.at_most is not None:
+            return number <= self.at_most
+        assert self.at_least is not None
+        return number >= self.at_least
+
+
+def _median(metric: str) -> Measure:
+    return lambda results, row: results.median(row, metric)
+
+
+def _over(other: str, metric: str, other_metric: str | None = None) -> Measure:
+    """The row's number over another row's, of the same round."""
+    return lambda results, row: results.ratio(row, other, metric, other_metric)
+
+
+def _times_faster_than(other: str, metric: str) -> Measure:
+    return lambda results, row: results.ratio(other, row, metric)
+
+
+def _over_one_worker(metric: str, one_worker: str) -> Measure:
+    return lambda results, row: results.ratio(row, row, metric, one_worker)
+
+
+TINY = "tiny.p50_us"
+BRIDGE_THREADS = "threads_32.calls_per_s"
+TIMES = " times"
+
+GOALS = (
+    Goal("tiny call over TCP, of the raw TCP socket's time", _over(FLOOR, TINY), 2.2, unit=TIMES),
+    Goal(
+        "tiny call over a unix socket, of the raw TCP socket's time",
+        _over(FLOOR, TINY),
+        2.0,
+        unit=TIMES,
+        javascript=JAVASCRIPT_UDS,
+        python=None,
+    ),
+    Goal("tiny call over TCP, of JSPyBridge's time", _over(BRIDGE, TINY), 1, unit=TIMES),
+    Goal(
+        "tiny call over a unix socket, of JSPyBridge's time",
+        _over(BRIDGE, TINY),
+        1.0,
+        unit=TIMES,
+        javascript=JAVASCRIPT_UDS,
+        python=None,
+    ),
+    Goal(
+        "tiny call over TCP, faster than python-js-host",
+        _times_faster_than(JS_HOST, TINY),
+        at_least=8,
+        unit=TIMES,
+    ),
+    Goal(
+        "calls per second, 32 tasks on uvloop, of JSPyBridge at 32 threads",
+        _over(BRIDGE, "tasks_32_uvloop.calls_per_s", BRIDGE_THREADS),
+        at_least=2,
+        unit=TIMES,
+    ),
+    Goal(
+        "calls per second, 32 tasks on asyncio's own loop, of the same",
+        _over(BRIDGE, "tasks_32_asyncio.calls_per_s", BRIDGE_THREADS),
+        at_least=2,
+        unit=TIMES,
+    ),
+    Goal(
+        "calls per second, 8 threads, of JSPyBridge at 32 threads",
+        _over(BRIDGE, "threads_8.calls_per_s", BRIDGE_THREADS),
+        at_least=1.5,
+        unit=TIMES,
+    ),
+    Goal(
+        "calls per second, 32 threads, of JSPyBridge at 32 threads",
+        _over(BRIDGE, "threads_32.calls_per_s", BRIDGE_THREADS),
+        at_least=1.5,
+        unit=TIMES,
+    ),
+    Goal("a batch of 100 tiny calls, each", _median("batch.call_us"), 12, unit=" µs"),
+    Goal(
+        "100 KB echo, of the raw TCP socket's time",
+        _over(FLOOR, "echo_100k.p50_us"),
+        1.5,
+        unit=TIMES,
+    ),
+    Goal(
+        "5 MB echo, of the raw TCP socket's time", _over(FLOOR, "echo_5m.p50_us"), 1.5, unit=TIMES
+    ),
+    Goal("32 callers of a 10 ms sleep", _median("sleep_32.ms"), 16, unit=" ms"),
+    Goal(
+        "20 ms of CPU, 8 callers: 2 workers, of one worker's rate",
+        _over_one_worker("burn_8_workers_2.speed_up", "burn_8_workers_1.speed_up"),
+        at_least=1.8,
+        unit=TIMES,
+    ),
+    Goal(
+        "another caller's tiny call while 2 of 3 workers burn, p50",
+        _median("burn_2_workers_3.wait_p50_ms"),
+        2,
+        unit=" ms",
+    ),
+    Goal(
+        "a stream of 10-byte chunks, generator",
+        _median("stream.chunks_per_s"),
+        at_least=50_000,
+        unit="/s",
+    ),
+    Goal(
+        "a stream of 10-byte chunks, async generator",
+        _median("stream_async.chunks_per_s"),
+        at_least=50_000,
+        unit="/s",
+    ),
+    Goal(
+        "`import jshost` and a first call to a warm host, the whole program",
+        _median("first.whole_ms"),
+        120,
+        unit=" ms",
+    ),
+)
