@@ -7,6 +7,7 @@ are plain sockets, not asyncio transports: nothing has to be closed before the l
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import time
 import weakref
@@ -139,8 +140,7 @@ class AsyncPlainTransport:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         connection = self._idle_connection() or await self._open(timeout_s)
         with connection:
-            left = None if deadline is None else deadline - time.monotonic()
-            await connection.send(data, left)
+            await connection.send(data, deadline)
         return connection
 
     def _idle_connection(self) -> _Connection | None:
@@ -217,7 +217,10 @@ class _Connection:
         self._is_waiting = False
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
+        self._deadline = math.inf
         self._timer: asyncio.TimerHandle | None = None
+        """One for many requests: where it finds that another deadline counts, it is set anew."""
+        self._timer_at = math.inf
         loop.add_reader(sock, self._on_readable)
 
     def __enter__(self) -> None:
@@ -244,12 +247,14 @@ class _Connection:
     def can_be_kept(self) -> bool:
         return self.parser.keep_alive and self._broken is None and self._failure is None
 
-    async def send(self, data: bytes, timeout_s: float | None) -> None:
-        """Send a request, and expect its response within the time."""
+    async def send(self, data: bytes, deadline: float | None) -> None:
+        """Send a request, and expect its response until the deadline (monotonic seconds)."""
         self.parser = ResponseParser()
         self._is_waiting = True
-        if timeout_s is not None:
-            self._timer = self._loop.call_later(max(timeout_s, 0), self._on_timeout)
+        if deadline is not None:
+            self._deadline = deadline
+            if deadline < self._timer_at:
+                self._set_timer()
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
@@ -330,8 +335,19 @@ class _Connection:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def _on_timeout(self) -> None:
-        self._fail(TimeoutError())
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._deadline
+        left = max(self._deadline - time.monotonic(), 0)
+        self._timer = self._loop.call_later(left, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer, self._timer_at = None, math.inf
+        if self._deadline <= time.monotonic():
+            self._fail(TimeoutError())
+        elif self._deadline != math.inf:
+            self._set_timer()
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error
@@ -343,15 +359,15 @@ class _Connection:
     def rest(self) -> None:
         """The response is whole."""
         self._is_waiting = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline = math.inf
 
     def close(self) -> None:
         if self._is_closed:
             return
         self._is_closed = True
         self.rest()
+        if self._timer is not None:
+            self._timer.cancel()
         if not self._loop.is_closed():
             self._loop.remove_reader(self._socket)
         self._socket.close()
