@@ -6,11 +6,13 @@ Runs in: callers and Python workers. A place is a JSON Pointer (RFC 6901): ``/im
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 __all__ = ["Refused", "attach", "detach", "token"]
 
 DEEPEST = 500
+LONGEST_PATH = 200
 
 
 class Refused(Exception):
@@ -82,10 +84,17 @@ class _Walk:
         self._files: dict[int, tuple[Any, bytes]] = {}
 
     def plain(self, value: Any) -> Any:
-        if value is None or isinstance(value, str | bool | int):
+        if value is None or isinstance(value, str | bool):
+            return value
+        if isinstance(value, int):
+            try:
+                int.__repr__(value)
+            except ValueError:  # sys.get_int_max_str_digits()
+                problem = "the integer has more digits than Python writes; pass a string"
+                raise self._refused(problem, True) from None
             return value
         if isinstance(value, float):
-            if value != value or value in (float("inf"), float("-inf")):
+            if not math.isfinite(value):
                 raise self._refused(
                     f"{value} has no JSON form; pass None or a string instead", True
                 )
@@ -100,6 +109,9 @@ class _Walk:
                 if key is not None and not isinstance(key, str | int | float | bool):
                     problem = f"the key {key!r} is a {_type_name(key)}; use a string"
                     raise self._refused(problem)
+                if isinstance(key, float) and not math.isfinite(key):
+                    problem = f"the key {key!r} has no JSON form; use a string"
+                    raise self._refused(problem, True)
                 self._path.append(key)
                 plain[key] = self.plain(item)
                 self._path.pop()
@@ -150,6 +162,8 @@ class _Walk:
         path = ""
         for key in self._path:
             path += f"[{key}]" if type(key) is int else f".{key}"
+        if len(path) > LONGEST_PATH:
+            path = f"{path[: LONGEST_PATH // 2]}…{path[-LONGEST_PATH // 2 :]}"
         where = f"{self._what} {path.removeprefix('.')}" if path else self._what
         return Refused(f"{where}: {problem}", ValueError if of_value else TypeError)
 
@@ -167,8 +181,18 @@ def _type_name(value: Any) -> str:
 
 
 def _hint(value: Any) -> str:
-    if isinstance(value, set | frozenset):
-        return "; pass a list"
-    if hasattr(value, "__await__") or hasattr(value, "__anext__"):
+    if isinstance(value, type):
+        return "; pass its name"
+    if hasattr(value, "__await__"):
         return "; await it first"
-    return "; give its class a __json__() method, or pass its fields"
+    if hasattr(value, "keys"):
+        return "; pass a dict"
+    if hasattr(value, "__iter__") or hasattr(value, "__anext__"):
+        return "; pass a list"
+    if callable(value):
+        return "; pass its name, or what it returns"
+    if hasattr(value, "total_seconds"):
+        return "; pass its total_seconds()"
+    if hasattr(value, "numerator"):
+        return "; pass a float or a string"
+    return "; pass a string or its fields, or give its class a __json__() method"

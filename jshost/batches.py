@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jshost import wire
 from jshost.exceptions import FunctionTimeout, UnexpectedResponse, from_envelope
 from jshost.function import HOST_ANSWERS_FIRST_S, Function
+from jshost.hooks import OutgoingCall
 from jshost.multipart import Part, decode_parts, encode_parts
 from jshost.transport import DeadlinePassed
 
@@ -28,6 +29,8 @@ Calls = Iterable[tuple[Function, Mapping[str, Any]]]
 REQUEST_BYTES = 4 * 1024 * 1024
 """What one request carries; more calls are sent in several, one after the other. Hosts take 10 MB
 where nothing else is set."""
+MAX_THREADS = 16
+"""Hosts that a batch asks at the same time."""
 
 
 def batch(calls: Calls) -> list[Any]:
@@ -49,42 +52,65 @@ def batch(calls: Calls) -> list[Any]:
         [2, 4]
     """
     plan = _Plan(calls)
-    for request in plan.requests:
-        try:
-            request.take(request.host.request(*request.message))
-        except Exception as error:  # noqa: BLE001  each of its calls has failed with it
-            request.fail(error)
+    if len(plan.series) > 1:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(min(len(plan.series), MAX_THREADS)) as threads:
+            list(threads.map(_send, plan.series))
+    else:
+        for requests in plan.series:
+            _send(requests)
     return plan.answers
 
 
 async def abatch(calls: Calls) -> list[Any]:
     """As `batch`, from any asyncio loop."""
+    import asyncio
+
     plan = _Plan(calls)
-    for request in plan.requests:
+    if len(plan.series) > 1:
+        async with asyncio.TaskGroup() as tasks:
+            for requests in plan.series:
+                tasks.create_task(_asend(requests))
+    else:
+        for requests in plan.series:
+            await _asend(requests)
+    return plan.answers
+
+
+def _send(requests: list[_Request]) -> None:
+    for request in requests:
         try:
-            request.take(await request.host.arequest(*request.message))
+            request.take(request.host.request(*request.message()))
         except Exception as error:  # noqa: BLE001  each of its calls has failed with it
             request.fail(error)
-    return plan.answers
+
+
+async def _asend(requests: list[_Request]) -> None:
+    for request in requests:
+        try:
+            request.take(await request.host.arequest(*request.message()))
+        except Exception as error:  # noqa: BLE001  each of its calls has failed with it
+            request.fail(error)
 
 
 class _Plan:
     """Which calls go in which request, and the answers that have come."""
 
     def __init__(self, calls: Calls) -> None:
-        self.requests: list[_Request] = []
         count = 0
-        open_requests: dict[tuple[JSHost, float | None], _Request] = {}
+        series: dict[tuple[JSHost, float | None], list[_Request]] = {}
         last: Function | None = None
         for count, (function, arguments) in enumerate(calls, 1):
             if function is not last:
                 key, last = (function.get_host(), function.get_timeout()), function
             body, content_type = wire.encode_call(arguments, function.encoder)
-            request = open_requests.get(key)
-            if request is None or request.size + len(body) > REQUEST_BYTES:
-                request = open_requests[key] = _Request(*key, self)
-                self.requests.append(request)
-            request.add(count - 1, function, Part(function.name, content_type, body))
+            requests = series.setdefault(key, [])
+            if not requests or requests[-1].size + len(body) > REQUEST_BYTES:
+                requests.append(_Request(*key, self))
+            requests[-1].add(count - 1, function, Part(function.name, content_type, body))
+        self.series = list(series.values())
+        """The requests, by host and limit: those of one list are sent one after the other."""
         self.answers: list[Any] = [None] * count
 
 
@@ -99,26 +125,33 @@ class _Request:
         self._calls: list[tuple[int, Function]] = []
         self._parts: list[Part] = []
         self._began = 0.0
+        self._hooked: OutgoingCall | None = None
 
     def add(self, index: int, function: Function, part: Part) -> None:
         self._calls.append((index, function))
         self._parts.append(part)
         self.size += len(part.data)
 
-    @property
     def message(self) -> tuple[str, str, dict[str, str], bytes, float | None]:
         """The arguments of `JSHost.request`."""
         content_type, body = encode_parts(self._parts)
         headers = {"Content-Type": content_type, "Accept": "multipart/form-data, application/json"}
         patience_s = None
         if self._timeout_s is not None:
-            headers["JSHost-Timeout"] = repr(self._timeout_s)
+            headers["JSHost-Timeout"] = repr(float(self._timeout_s))
             patience_s = self._timeout_s + HOST_ANSWERS_FIRST_S
         self._began = time.monotonic()
+        names = {part.name for part in self._parts}
+        name = names.pop() if len(names) == 1 else "batch"
+        self._hooked = OutgoingCall.begin(name, {}, self._timeout_s)
+        if self._hooked is not None:
+            headers |= self._hooked.headers
         return "POST", f"/batch?hash={wire.body_hash(body)}", headers, body, patience_s
 
     def take(self, response: Response) -> None:
         """Read the answers. Raises: RemoteError, UnexpectedResponse: there are none."""
+        if self._hooked is not None:
+            self._hooked.response = response
         if response.status_code != 200:
             raise _refusal(response)
         try:
@@ -137,6 +170,7 @@ class _Request:
                 answers[index] = function.failure(json.loads(part.data))
             else:
                 answers[index] = function.decoded(part.content_type, part.data)
+        self._ended(None)
 
     def fail(self, error: Exception) -> None:
         """All of its calls have failed."""
@@ -148,6 +182,12 @@ class _Request:
             )
         for index, _ in self._calls:
             self._plan.answers[index] = error
+        self._ended(error)
+
+    def _ended(self, error: Exception | None) -> None:
+        hooked, self._hooked = self._hooked, None
+        if hooked is not None:
+            hooked.end(error)
 
 
 def _refusal(response: Response) -> Exception:

@@ -152,6 +152,9 @@ class Function:
             return call.result_of(call.host.request(*call.request))
         except Exception as error:  # noqa: BLE001  raised again, or stood in for
             return call.rescued(error)
+        except BaseException as error:
+            call.left(error)
+            raise
 
     async def acall(self, /, **arguments: Any) -> Any:
         """As `call`, from any asyncio loop; cancelling the task cancels the call."""
@@ -161,6 +164,9 @@ class Function:
         except Exception as error:  # noqa: BLE001  raised again, or stood in for
             result = call.rescued(error)
             return await result if hasattr(result, "__await__") else result
+        except BaseException as error:
+            call.left(error)
+            raise
 
     def send_request(self, /, **arguments: Any) -> Response:
         """As `call`, with the HTTP response, whatever its status: `.status_code`, `.text`.
@@ -229,9 +235,13 @@ class Function:
     # What an answer means
 
     def decoded(self, content_type: str, content: bytes) -> Any:
-        """A result's value. Raises: UnexpectedResponse: no host answers like this."""
+        """A result's value. Raises: UnexpectedResponse: it cannot be read."""
         try:
             return wire.decode_result(content_type, content)
+        except RecursionError:
+            raise UnexpectedResponse(
+                f"{self.name}: the result is nested too deeply for Python to read"
+            ) from None
         except ValueError as error:
             raise UnexpectedResponse(
                 f"{self.name}: the answer is not a jshost host's: {error}"
@@ -273,12 +283,9 @@ class _Call:
         self.host = function.get_host()
         self._function = function
         self._arguments = arguments
-        self._hooked: hooks.OutgoingCall | None = None
         self._began = time.monotonic()
-        if hooks.before or hooks.after:
-            self._hooked = hooks.OutgoingCall(function.name, arguments, timeout_s)
-            for hook in hooks.before:
-                hook(self._hooked)
+        self._hooked = hooks.OutgoingCall.begin(function.name, arguments, timeout_s)
+        if self._hooked is not None:
             headers = {**headers, **self._hooked.headers}
         self.request = (
             "POST",
@@ -324,6 +331,11 @@ class _Call:
         if self._hooked is not None:
             self._tell_hooks(None)
 
+    def left(self, error: BaseException | None = None) -> None:
+        """Its caller does not wait for its end."""
+        if self._hooked is not None:
+            self._tell_hooks(error)
+
     def failed(self, error: Exception) -> Exception:
         """The call is over; returns what is raised for `error`."""
         if isinstance(error, DeadlinePassed):
@@ -350,13 +362,10 @@ class _Call:
             return function.fallback(**self._arguments)
         return function.fallback
 
-    def _tell_hooks(self, error: Exception | None) -> None:
+    def _tell_hooks(self, error: BaseException | None) -> None:
         hooked, self._hooked = self._hooked, None
         assert hooked is not None
-        hooked.error = error
-        hooked.spent_s = time.monotonic() - self._began
-        for hook in hooks.after:
-            hook(hooked)
+        hooked.end(error)
 
 
 @functools.cache
@@ -376,7 +385,7 @@ def _check_timeout(timeout: object, what: str) -> None:
 def _known_headers(timeout_s: float | None, accept: str) -> FrozenHeaders:
     headers = FrozenHeaders({"Content-Type": "application/json", "Accept": accept})
     if timeout_s is not None:
-        headers["JSHost-Timeout"] = repr(timeout_s)
+        headers["JSHost-Timeout"] = repr(float(timeout_s))  # numpy's has a repr of its own
     return headers
 
 

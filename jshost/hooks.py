@@ -1,5 +1,7 @@
 """Functions that are told of every call: for logging, metrics and tracing. Runs in: callers.
 
+Of the calls that travel in one request (`Function.map`, `jshost.batch`) they are told as of one.
+
 Example:
     >>> @jshost.before_call
     ... def trace(call):
@@ -11,6 +13,7 @@ Example:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -21,17 +24,27 @@ class OutgoingCall:
     """One call as hooks see it.
 
     Attributes:
-        name: the function's name.
-        arguments: what it is called with; not to be changed.
+        name: the function's name; "batch" for a request with calls of several functions.
+        arguments: what it is called with, not to be changed; {} for many calls in one request.
         headers: HTTP headers to send along; a hook before the call may add some. ``traceparent``
             and ``X-Request-ID`` reach the function's context and the logs of host and function.
         timeout_s: seconds that it may take, or None.
         response: the HTTP response, once it has come.
-        error: the exception that it ends in, or None.
+        error: the exception that it ends in, or None; `asyncio.CancelledError` where its task was
+            cancelled.
         spent_s: seconds that it took; 0.0 before.
     """
 
-    __slots__ = ("arguments", "error", "headers", "name", "response", "spent_s", "timeout_s")
+    __slots__ = (
+        "_began",
+        "arguments",
+        "error",
+        "headers",
+        "name",
+        "response",
+        "spent_s",
+        "timeout_s",
+    )
 
     def __init__(self, name: str, arguments: dict[str, Any], timeout_s: float | None) -> None:
         self.name = name
@@ -39,11 +52,31 @@ class OutgoingCall:
         self.timeout_s = timeout_s
         self.headers: dict[str, str] = {}
         self.response: Any = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.spent_s = 0.0
+        self._began = time.monotonic()
 
     def __repr__(self) -> str:
         return f"<OutgoingCall {self.name}>"
+
+    @classmethod
+    def begin(
+        cls, name: str, arguments: dict[str, Any], timeout_s: float | None
+    ) -> OutgoingCall | None:
+        """Tell the hooks that a call begins; None: there are none."""
+        if not (before or after):
+            return None
+        call = cls(name, arguments, timeout_s)
+        for hook in before:
+            hook(call)
+        return call
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell the hooks that it has ended."""
+        self.error = error
+        self.spent_s = time.monotonic() - self._began
+        for hook in after:
+            hook(self)
 
 
 Hook = Callable[[OutgoingCall], object]

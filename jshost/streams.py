@@ -73,6 +73,9 @@ class Owner(Protocol):
     def succeeded(self) -> None:
         """The stream has been read to its end."""
 
+    def left(self, error: BaseException | None = None) -> None:
+        """Its reader has had enough, or was cancelled; after its end this means nothing."""
+
     def failed(self, error: Exception) -> Exception:
         """The stream is over; returns the exception that its reader gets for `error`."""
 
@@ -127,8 +130,11 @@ class _Values:
             boundary = body[2 : body.index(b"\r\n")].decode()
             self._finish(wire.decode_result(f"multipart/form-data; boundary={boundary}", body))
         elif event == "error":
+            envelope = json.loads(value)
+            if not isinstance(envelope, dict):
+                raise ValueError(f"an error is an object, not {envelope!r}")
             self._is_over = True
-            self._error = self._owner.error_of(json.loads(value))
+            self._error = self._owner.error_of(envelope)
 
     def _finish(self, result: Any) -> None:
         self._is_over = self._has_result = True
@@ -180,8 +186,9 @@ class Stream(_Values):
             try:
                 self._take(answer.read())
             except Exception as error:  # noqa: BLE001  raised again, as callers know it
+                failure = self._owner.failed(error)
                 self.close()
-                raise self._owner.failed(error) from None
+                raise failure from None
         return self._waiting.popleft()
 
     def close(self) -> None:
@@ -191,6 +198,7 @@ class Stream(_Values):
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.close()
+        self._owner.left()
 
     def _leave(self, answer: OpenResponse | None) -> None:
         """All was read: the connection can be kept, once the end of the response has come."""
@@ -237,10 +245,13 @@ class AsyncStream(_Values):
                     await self._leave(answer)
                     break
                 self._take(await answer.read())
-            except BaseException as error:
+            except Exception as error:  # noqa: BLE001  raised again, as callers know it
+                failure = self._owner.failed(error)
                 await self.aclose()
-                if isinstance(error, Exception):
-                    raise self._owner.failed(error) from None
+                raise failure from None
+            except BaseException as error:
+                self._owner.left(error)
+                await self.aclose()
                 raise
         else:
             return self._waiting.popleft()
@@ -268,6 +279,7 @@ class AsyncStream(_Values):
         answer, self._answer = self._answer, None
         if answer is not None:
             await answer.close()
+        self._owner.left()
 
     async def _leave(self, answer: AsyncOpenResponse | None) -> None:
         self._answer = None

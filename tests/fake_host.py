@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from jshost.exceptions import CODES
+from jshost.exceptions import CODES, ConnectionError
 from jshost.host import JSHost
 from jshost.http1 import Response
+from jshost.transport import OpenResponse
+from jshost.transport_async import AsyncOpenResponse
 
-__all__ = ["FakeHost", "failing_host"]
+__all__ = ["FakeHost", "Streaming", "failing_host"]
 
 
 class FakeHost(JSHost):
@@ -48,6 +50,76 @@ class FakeHost(JSHost):
         if self.error is not None:
             raise self.error
         return self.answer
+
+    async def arequest(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> Response:
+        return self.request(method, target, headers, body, timeout_s)
+
+
+class Streaming(FakeHost):
+    """A host whose answer comes in the pieces that the test gave it; b"!" breaks it off.
+
+    Attributes:
+        closed: whether the reader left before the end.
+    """
+
+    def __init__(self, *pieces: bytes) -> None:
+        super().__init__()
+        self.pieces = list(pieces)
+        self.closed = False
+        self.status_code = 200
+        self.headers = {"content-type": "text/event-stream"}
+
+    def stream(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> OpenResponse | Response:
+        self.request(method, target, headers, body, timeout_s)
+        return self
+
+    def read(self) -> bytes:
+        piece = self.pieces.pop(0) if self.pieces else b""
+        if piece == b"!":
+            raise ConnectionError("the connection broke")
+        return piece
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def astream(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> AsyncOpenResponse | Response:
+        self.request(method, target, headers, body, timeout_s)
+        return _Awaited(self)
+
+
+class _Awaited:
+    """A `Streaming` host's answer for a loop."""
+
+    def __init__(self, host: Streaming) -> None:
+        self.status_code, self.headers = host.status_code, host.headers
+        self._host = host
+
+    async def read(self) -> bytes:
+        return self._host.read()
+
+    async def close(self) -> None:
+        self._host.close()
 
 
 def failing_host(code: str = "function_failed", **fields: Any) -> FakeHost:

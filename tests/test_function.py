@@ -105,6 +105,27 @@ def test_without_a_timeout_the_setting_counts_as_it_is_at_the_call() -> None:
     assert sent_timeout(function) == (None, None)
 
 
+def test_a_limit_of_another_kind_of_float_is_sent_as_a_number() -> None:
+    """numpy's floats have a repr of their own."""
+
+    class Float64(float):
+        def __repr__(self) -> str:
+            return f"np.float64({float(self)})"
+
+    assert sent_timeout(Function("f", timeout=Float64(2)))[0] == "2.0"
+    assert sent_timeout(Function("f", timeout=4))[0] == "4.0"
+
+
+def test_with_timeout_is_the_same_function_with_another_limit() -> None:
+    function = Function("f", FakeHost(b"1"), timeout=5, fallback=7)
+    other = function.with_timeout(0.5)
+    assert (other.name, other.host, other.fallback) == ("f", function.host, 7)
+    assert (sent_timeout(other)[0], sent_timeout(function)[0]) == ("0.5", "5.0")
+    assert sent_timeout(function.with_timeout(None)) == (None, None)
+    with pytest.raises(ValueError, match=r"f\.with_timeout\(\): timeout must be a number above 0"):
+        function.with_timeout(0)
+
+
 def test_none_is_no_limit_whatever_the_setting_says() -> None:
     assert sent_timeout(Function("f", timeout=None)) == (None, None)
 

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jshost.http1 import Response, ResponseParser, request_line, request_tail
+from jshost.http1 import (
+    Endpoint,
+    FrozenHeaders,
+    Response,
+    ResponseParser,
+    request_line,
+    request_tail,
+)
 
 # Requests
 
@@ -49,6 +56,41 @@ def test_a_target_that_must_be_escaped_is_refused(target: str) -> None:
 def test_a_header_with_a_line_end_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(ValueError):
         request_tail("localhost", headers)
+
+
+# Endpoints
+
+
+@pytest.mark.parametrize(
+    ("url", "unix_path", "address", "first_lines"),
+    [
+        ("http://h.example:81", None, ("h.example", 81), b"GET /x HTTP/1.1\r\nHost: h.example:81"),
+        ("http://h.example", None, ("h.example", 80), b"GET /x HTTP/1.1\r\nHost: h.example\r"),
+        ("http://h.example/js/", None, ("h.example", 80), b"GET /js/x HTTP/1.1\r\nHost: h.example"),
+        ("http://[::1]:9009", None, ("::1", 9009), b"GET /x HTTP/1.1\r\nHost: [::1]:9009"),
+        ("unix:///run/a.sock", "/run/a.sock", ("", 0), b"GET /x HTTP/1.1\r\nHost: localhost"),
+        ("unix:///a%20b%25", "/a b%", ("", 0), b"GET /x HTTP/1.1\r\nHost: localhost"),
+    ],
+)
+def test_an_endpoint(
+    url: str, unix_path: str | None, address: tuple[str, int], first_lines: bytes
+) -> None:
+    endpoint = Endpoint(url)
+    assert (endpoint.unix_path, endpoint.address) == (unix_path, address)
+    assert endpoint.request("GET", "/x", {}, b"").startswith(first_lines)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_prepared_headers_are_those_of_their_request(frozen: bool) -> None:
+    endpoint = Endpoint("http://name:p%40ss@h.example")
+    make = FrozenHeaders if frozen else dict
+    for number in range(200):  # ids of objects that are gone come again
+        headers = make({"X-Number": str(number)})
+        request = endpoint.request("POST", "/", headers, b"{}")
+        assert f"\r\nX-Number: {number}\r\n".encode() in request
+        assert b"\r\nAuthorization: Basic bmFtZTpwQHNz\r\n" in request
+        assert request.endswith(b"\r\nContent-Length: 2\r\n\r\n{}")
+        assert endpoint.request("POST", "/", headers, b"{}") == request
 
 
 # Responses
@@ -176,6 +218,28 @@ def test_what_comes_after_the_response_does_not_change_it(later: bytes) -> None:
     status, headers, content, keep_alive = parsed(parser)
     assert (status, headers, content) == (200, {"content-length": "5"}, b"Hello")
     assert not keep_alive, "nobody knows what else is on its way"
+
+
+def test_a_body_is_taken_as_it_comes() -> None:
+    parser = ResponseParser()
+    assert not parser.feed(OK)
+    assert not parser.has_head
+    assert not parser.feed(b"Transfer-Encoding: chunked\r\n\r\n")
+    assert parser.has_head
+    assert parser.take() == b""
+    parser.feed(b"3\r\none\r\n3\r\nt")
+    assert parser.take() == b"onet"
+    assert parser.feed(b"wo\r\n0\r\n\r\n")
+    assert [parser.take(), parser.take()] == [b"wo", b""]
+    assert parser.keep_alive
+
+
+def test_a_head_that_is_no_answer_yet_is_none() -> None:
+    parser = ResponseParser()
+    parser.feed(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert not parser.has_head
+    parser.feed(OK + b"Content-Length: 0\r\n\r\n")
+    assert parser.has_head
 
 
 def test_a_response_is_read_as_text_and_as_json() -> None:

@@ -104,9 +104,14 @@ def test_only_the_server_knows_starlette_and_uvicorn() -> None:
     assert breaches(modules, lambda name: top(name) not in ("starlette", "uvicorn")) == []
 
 
-def test_exceptions_and_wire_need_nothing_of_ours() -> None:
-    modules = ["jshost.exceptions", "jshost.wire"]
+def test_exceptions_and_the_codecs_need_nothing_of_ours() -> None:
+    modules = ["jshost.exceptions", "jshost.multipart", "jshost.attachments"]
     assert breaches(modules, lambda name: top(name) in sys.stdlib_module_names) == []
+
+
+def test_wire_needs_only_the_codecs() -> None:
+    allowed = {*sys.stdlib_module_names, "jshost.multipart", "jshost.attachments"}
+    assert breaches(["jshost.wire"], lambda name: name in allowed or top(name) in allowed) == []
 
 
 def test_a_python_worker_needs_only_the_standard_library() -> None:
@@ -145,6 +150,8 @@ IO_AND_CLOCKS = {
         "jshost.workers.scheduler",
         "jshost.workers.decisions",
         "jshost.http1",
+        "jshost.multipart",
+        "jshost.attachments",
     ],
 )
 def test_what_decides_does_no_io_and_has_no_clock(module: str) -> None:

@@ -1,27 +1,39 @@
-"""Both transports against the same servers: what comes back, what breaks, what is never repeated.
+"""All transports against the same servers: what comes back, what breaks, what is never repeated.
 
-How connections are kept, shared and inherited is in test_transport_connections.
+How connections are kept, shared and inherited is in test_transport_connections, responses that are
+read as they come in test_transport_streams.
 """
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 import socket
+import tempfile
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
-from tiny_server import Connection, TinyServer, echo
-from transports import TIMEOUT_S, Connect, post, to
+from tiny_server import Connection, TinyServer, echo, unix_url
+from transports import TIMEOUT_S, Connect, LoopThread, OnLoop, post, to, to_tcp
 
+from jshost import transport_async
 from jshost.exceptions import ConnectionError, UnexpectedResponse
 from jshost.transport import (
-    HttpxTransport,
+    DeadlinePassed,
     PlainTransport,
+    Transport,
     connect,
+    raise_translated,
 )
+from jshost.transport_async import AsyncPlainTransport
+from jshost.transport_httpx import AsyncHttpxTransport, HttpxTransport
 
-__all__ = ["to"]  # a fixture
+__all__ = ["to", "to_tcp"]  # fixtures
 
 
 # What goes out, what comes back
@@ -38,10 +50,10 @@ __all__ = ["to"]  # a fixture
         "/function/~a.b_c-d?x=1&y=%2B+",
     ],
 )
-def test_a_request_arrives_as_it_was_sent(to: Connect, prefix: str, target: str) -> None:
+def test_a_request_arrives_as_it_was_sent(to_tcp: Connect, prefix: str, target: str) -> None:
     with TinyServer(echo) as server:
         headers = {"Content-Type": "application/json", "JSHost-Timeout": "10.0"}
-        to(server.url + prefix).request("POST", target, headers, b'{"a": 1}', TIMEOUT_S)
+        to_tcp(server.url + prefix).request("POST", target, headers, b'{"a": 1}', TIMEOUT_S)
     (request,) = server.requests
     assert (request.method, request.target) == ("POST", prefix + target)
     assert request.headers["host"] == f"127.0.0.1:{server.port}"
@@ -61,11 +73,11 @@ def test_headers_are_those_of_the_request_and_not_of_the_last(to: Connect) -> No
     assert [request.headers["x-number"] for request in server.requests] == ["1", "2"]
 
 
-def test_a_name_and_a_password_in_the_url_are_sent(to: Connect) -> None:
+def test_a_name_and_a_password_in_the_url_are_sent(to_tcp: Connect) -> None:
     """A proxy in front of the host may ask for them; over http as over https."""
     with TinyServer(echo) as server:
         url = server.url.replace("http://", "http://jane:p%40ss@")
-        to(url).request("GET", "/", {}, b"", TIMEOUT_S)
+        to_tcp(url).request("GET", "/", {}, b"", TIMEOUT_S)
     (request,) = server.requests
     assert request.headers["authorization"] == "Basic " + b64encode(b"jane:p@ss").decode()
     assert request.headers["host"] == f"127.0.0.1:{server.port}"
@@ -134,17 +146,59 @@ def test_megabytes_go_both_ways(to: Connect) -> None:
 # What breaks
 
 
-def test_nobody_listens(to: Connect) -> None:
+def test_nobody_listens(to_tcp: Connect) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ConnectionError, match=f"No host answers at {url}"):
-            post(to(url))
+            post(to_tcp(url))
 
 
-def test_there_is_no_such_name(to: Connect) -> None:
+def test_there_is_no_such_name(to_tcp: Connect) -> None:
     with pytest.raises(ConnectionError, match=r"No host answers at http://no-such-host.invalid:1"):
-        post(to("http://no-such-host.invalid:1"))
+        post(to_tcp("http://no-such-host.invalid:1"))
+
+
+@pytest.fixture(params=[PlainTransport, AsyncPlainTransport])
+def to_socket(request: pytest.FixtureRequest) -> Iterator[Callable[[Path], Transport]]:
+    """A transport to a unix socket's path."""
+    if request.param is PlainTransport:
+        yield lambda path: PlainTransport(f"unix://{path}")
+        return
+    thread = LoopThread()
+    yield lambda path: OnLoop(AsyncPlainTransport(f"unix://{path}"), thread)
+    thread.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("missing.sock", "No such file"),
+        ("file", "Connection refused"),
+        ("stale.sock", "Connection refused"),
+        ("x" * 120, "too long"),
+    ],
+)
+def test_nobody_listens_on_a_unix_socket(
+    to_socket: Callable[[Path], Transport], name: str, said: str
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "file").touch()
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(f"{folder}/stale.sock")
+        path = Path(folder) / name
+        with pytest.raises(ConnectionError, match=f"No host answers at unix://{path}.*{said}"):
+            post(to_socket(path))
+
+
+def test_a_unix_sockets_path_is_escaped_as_in_every_url() -> None:
+    with TinyServer(echo) as server, tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "größe 100%"
+        path.symlink_to(unix_url(server.url).removeprefix("unix://"))
+        transport = PlainTransport(f"unix://{quote(str(path))}")
+        assert post(transport, b"there") == b"there"
+        transport.close()
+    assert server.requests[0].headers["host"] == "localhost"
 
 
 def close_unread(connection: Connection) -> None:
@@ -189,7 +243,7 @@ def reset(connection: Connection) -> None:
 def test_a_connection_that_breaks_is_a_connection_error_and_nothing_is_sent_again(
     to: Connect, script: Callable[[Connection], None]
 ) -> None:
-    text = "http://127.0.0.1:[0-9]+: the connection broke"
+    text = "://.*: the connection broke.*may have run"
     with TinyServer(script) as server, pytest.raises(ConnectionError, match=text):
         post(to(server.url))
     assert server.connections == 1
@@ -232,13 +286,15 @@ def test_what_is_not_http_is_unexpected(to: Connect, answer: bytes) -> None:
         connection.send(answer)
         connection.wait_for_end()
 
-    with TinyServer(script) as server, pytest.raises(UnexpectedResponse, match=server.url):
+    with TinyServer(script) as server, pytest.raises(UnexpectedResponse, match="://"):
         post(to(server.url))
 
 
 @pytest.mark.parametrize("size", [1 << 20, 32 << 20])
 def test_an_answer_to_a_body_that_was_not_read_is_read(to: Connect, size: int) -> None:
     """A host that refuses a body by its length does not wait for it."""
+    if "async httpx" in os.environ["PYTEST_CURRENT_TEST"]:
+        pytest.skip("httpx on asyncio reports the broken connection, and drops what was answered")
 
     def script(connection: Connection) -> None:
         connection.read_head()
@@ -252,7 +308,8 @@ def test_an_answer_to_a_body_that_was_not_read_is_read(to: Connect, size: int) -
     assert len(server.requests) == 5
 
 
-def test_an_answer_is_read_though_the_body_never_will_be() -> None:
+@pytest.mark.parametrize("kind", [PlainTransport, AsyncPlainTransport])
+def test_an_answer_is_read_though_the_body_never_will_be(kind: Callable[[str], Any]) -> None:
     """Nor is the connection closed. (httpx sends all of a body before it reads.)"""
 
     def script(connection: Connection) -> None:
@@ -261,8 +318,11 @@ def test_an_answer_is_read_though_the_body_never_will_be() -> None:
         connection.server.closing.wait(TIMEOUT_S)
 
     with TinyServer(script) as server:
-        transport = PlainTransport(server.url)
-        response = transport.request("POST", "/", {}, bytes(32 << 20), TIMEOUT_S)
+        arguments = "POST", "/", {}, bytes(32 << 20), TIMEOUT_S
+        if kind is PlainTransport:
+            response = PlainTransport(server.url).request(*arguments)
+        else:
+            response = asyncio.run(AsyncPlainTransport(server.url).request(*arguments))
     assert (response.status_code, response.content) == (413, b"too large")
 
 
@@ -274,6 +334,12 @@ def test_an_answer_is_read_though_the_body_never_will_be() -> None:
     [
         ("http://host.example:9009", {}, PlainTransport),
         ("http://host.example/js", {}, PlainTransport),
+        ("unix:///run/jshost.sock", {}, PlainTransport),
+        (
+            "unix:///run/jshost.sock",
+            {"all_proxy": "http://proxy.example:8080"},
+            PlainTransport,
+        ),
         ("https://host.example", {}, HttpxTransport),
         ("http://host.example", {"HTTP_PROXY": "http://proxy.example:8080"}, HttpxTransport),
         ("http://host.example", {"all_proxy": "http://proxy.example:8080"}, HttpxTransport),
@@ -296,3 +362,14 @@ def test_the_short_path_is_for_plain_http_without_a_proxy(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert type(connect(url)) is cls
+    async_cls = AsyncPlainTransport if cls is PlainTransport else AsyncHttpxTransport
+    assert type(transport_async.connect(url)) is async_cls
+
+
+def test_a_connection_that_the_system_gives_up_is_no_deadline() -> None:
+    """ETIMEDOUT is a TimeoutError in Python; a call without a limit can meet it, too."""
+    given_up = TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+    with pytest.raises(ConnectionError, match=r"the connection broke \(Connection timed out\)"):
+        raise_translated("http://host.example", given_up)
+    with pytest.raises(DeadlinePassed):
+        raise_translated("http://host.example", TimeoutError())

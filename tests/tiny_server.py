@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
+from urllib.parse import urlsplit
 
-__all__ = ["Connection", "Request", "TinyServer", "echo"]
+__all__ = ["Connection", "Request", "TinyServer", "echo", "unix_url"]
 
 TIMEOUT_S = 20.0
 """A test whose client never comes fails, rather than hang."""
@@ -103,8 +105,20 @@ def echo(connection: Connection) -> None:
         connection.answer(200, request.body)
 
 
+_sockets: dict[int, str] = {}
+"""The unix sockets of the servers that run, by their TCP ports."""
+
+
+def unix_url(url: str) -> str:
+    """The URL of the same server's unix socket; of one that nobody listens on where there is no
+    server."""
+    return "unix://" + _sockets.get(urlsplit(url).port or 0, "/nowhere/socket")
+
+
 class TinyServer:
     """Runs `script` once per connection, in a thread of its own; what a script raises fails it.
+
+    It listens on a TCP port and on a unix socket, see `unix_url`.
 
     Example:
         >>> with TinyServer(echo) as server:
@@ -114,6 +128,10 @@ class TinyServer:
     def __init__(self, script: Callable[[Connection], None]) -> None:
         self._script = script
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._folder = tempfile.TemporaryDirectory(prefix="tiny")
+        self._unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._unix.bind(f"{self._folder.name}/socket")
+        self._unix.listen(256)
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []
         self._errors: list[BaseException] = []
@@ -122,6 +140,7 @@ class TinyServer:
         """Set when the test is over: what a script waits for, where it waits for nothing else."""
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        _sockets[self.port] = f"{self._folder.name}/socket"
 
     @property
     def connections(self) -> int:
@@ -134,8 +153,10 @@ class TinyServer:
         return sum(sock.fileno() != -1 for sock in self._sockets)
 
     def __enter__(self) -> TinyServer:
-        self._accepting = threading.Thread(target=self._accept)
-        self._accepting.start()
+        listeners = (self._listener, self._unix)
+        self._accepting = [threading.Thread(target=self._accept, args=[each]) for each in listeners]
+        for thread in self._accepting:
+            thread.start()
         return self
 
     def __exit__(
@@ -145,9 +166,14 @@ class TinyServer:
         traceback: TracebackType | None,
     ) -> None:
         self.closing.set()
-        self._listener.shutdown(socket.SHUT_RDWR)  # ends accept()
-        self._accepting.join(TIMEOUT_S)
+        for listener in (self._listener, self._unix):
+            listener.shutdown(socket.SHUT_RDWR)  # ends accept()
+        for thread in self._accepting:
+            thread.join(TIMEOUT_S)
         self._listener.close()
+        self._unix.close()
+        del _sockets[self.port]
+        self._folder.cleanup()
         for sock in self._sockets:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)  # ends recv()
@@ -158,14 +184,15 @@ class TinyServer:
         if error is None and self._errors:
             raise self._errors[0]
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                sock, _ = self._listener.accept()
+                sock, _ = listener.accept()
             except OSError:
                 return
             sock.settimeout(TIMEOUT_S)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if listener is self._listener:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sockets.append(sock)
             connection = Connection(len(self._sockets), sock, self)
             thread = threading.Thread(target=self._run, args=[connection])

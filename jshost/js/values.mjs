@@ -145,22 +145,37 @@ function problemOf(item, above) {
     return `${item} has no JSON form; return null or a string instead`;
   }
   if (typeof item === 'bigint' && !('toJSON' in BigInt.prototype)) return `the BigInt ${item}n has no JSON form; return a string`;
-  if (typeof item === 'symbol') return 'a symbol has no JSON form';
+  if (typeof item === 'symbol' && above.length === 0) return 'a symbol has no JSON form';
   if (typeof item === 'function' && above.length === 0) return 'a function has no JSON form';
   if (item === null || typeof item !== 'object') return '';
   if (above.includes(item)) return 'the structure contains itself';
   if (item instanceof Date && Number.isNaN(item.getTime())) return 'an invalid Date has no JSON form';
   const hasJson = 'toJSON' in item && typeof item.toJSON === 'function';
-  if (hasJson || Array.isArray(item) || isBoxedPrimitive(item)) return '';
+  if (hasJson || Array.isArray(item)) return '';
+  if (isBoxedPrimitive(item)) return problemOf(item.valueOf(), above);
   if (ArrayBuffer.isView(item)) {
     return `a ${item.constructor.name} has no JSON form; return Array.from(…) or a Uint8Array`;
   }
   if (Object.keys(item).length > 0) return '';
   const prototype = Object.getPrototypeOf(item);
   if (prototype === null || prototype === Object.prototype) return '';
-  const name = item.constructor?.name || 'object';
-  const hint = item instanceof Set ? '; return [...set]' : item instanceof Map ? '; return Object.fromEntries(map)' : '';
-  return `a ${name} has no JSON form${hint}`;
+  return `a ${nameOf(item)} has no JSON form${hintFor(item)}`;
+}
+
+/** @param {any} item */
+function nameOf(item) {
+  return item[Symbol.toStringTag] || item.constructor?.name || 'object'; // an iterator's class is Object
+}
+
+/** @param {any} item */
+function hintFor(item) {
+  if (item instanceof Map) return '; return Object.fromEntries(map)';
+  if (item instanceof Set) return '; return [...set]';
+  if (item instanceof Error) return '; throw it, or return its message';
+  if (item instanceof Promise) return '; await it first';
+  if (Symbol.iterator in item) return '; return Array.from(…)';
+  if (Symbol.asyncIterator in item) return '; return it alone, as a stream';
+  return '';
 }
 
 /**

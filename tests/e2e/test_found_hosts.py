@@ -30,7 +30,13 @@ CONFIG = "import os\nfunctions = {'pid': lambda: os.getppid()}"
 
 
 def record_files() -> list[Path]:
-    return sorted(records.runtime_folder().iterdir())
+    """The records; a host's socket comes and goes with its record."""
+    files = sorted(records.runtime_folder().iterdir())
+    found = [file for file in files if file.suffix == ".json"]
+    sockets = {file for file in files if file.suffix == ".sock"}
+    assert sockets <= {record.with_suffix(".sock") for record in found}
+    assert set(files) == {*found, *sockets}
+    return found
 
 
 @pytest.fixture

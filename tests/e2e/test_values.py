@@ -1,13 +1,15 @@
-"""Values: all that JSON can say goes through, the rest is an error that names its place."""
+"""Values: all that has a form goes through, the rest is an error that names its place."""
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from typing import Any
 
 import pytest
 from conftest import RunningHost, StartHost
+from test_values_table import CUT, NOTE, VECTORS, Expressions, is_same, refusal, vectors
 
 from jshost.exceptions import ArgumentsError, FunctionError
 
@@ -15,7 +17,7 @@ CONFIG = {
     "host.config.py": """
 import dataclasses, functools, math
 
-include = ["host.config.js"]
+include = ["host.config.js", "rows.config.py", "rows.config.js"]
 
 class Money: pass
 
@@ -72,6 +74,39 @@ module.exports = {
   },
 };
 """,
+    # What the rows of tests/vectors/values.json run in.
+    "note.txt": NOTE,
+    "rows.config.py": "\n".join(VECTORS["python"])
+    + """
+def open(name, *mode): return Path(__file__).with_name(name).open(*mode)
+
+def python_sees(value, text):
+    expected = eval(text)
+    return (type(value), repr(value)) == (type(expected), repr(expected)) or repr(value)
+
+def python_echoes(value): return value
+def python_gives(text): return eval(text)
+async def python_gives_async(text): return eval(text)
+
+functions = {f.__name__: f for f in (
+    python_sees, python_echoes, python_gives, python_gives_async,
+)}
+""",
+    "rows.config.js": "\n".join(VECTORS["javascript"])
+    + """
+const {inspect, isDeepStrictEqual} = require('node:util');
+
+module.exports = {
+  functions: {
+    javascript_sees({value, text}) {
+      return isDeepStrictEqual(value, eval(`(${text})`)) || inspect(value);
+    },
+    javascript_echoes: ({value}) => value,
+    javascript_gives: ({text}) => eval(`(${text})`),
+    javascript_gives_async: async ({text}) => eval(`(${text})`),
+  },
+};
+""",
 }
 
 JS_WAYS = ["give_js", "give_cb", "give_promise"]
@@ -87,6 +122,101 @@ def outcomes(host: RunningHost, functions: list[str], text: str) -> list[Functio
             host.function(name, timeout=5).call(text=text)
         errors.append(caught.value)
     return errors
+
+
+# The vectors
+
+
+@pytest.fixture(scope="module")
+def value_of(tmp_path_factory: pytest.TempPathFactory) -> Expressions:
+    return Expressions(tmp_path_factory.mktemp("values"))
+
+
+@vectors("arguments")
+def test_what_a_function_sees_of_an_argument(
+    shared_host: RunningHost, value_of: Expressions, row: dict[str, Any]
+) -> None:
+    seen = {"python_sees": row.get("python", row["py"]), "javascript_sees": row.get("js")}
+    for name, text in seen.items():
+        function = shared_host.function(name)
+        with value_of.opened(row["py"]) as value:
+            if text is not None:
+                assert function.call(value=value, text=text) is True
+                continue
+            with pytest.raises(ArgumentsError) as caught:
+                function.call(value=value, text="")
+        assert (caught.value.status, caught.value.error_name) == (422, "TypeError")
+        assert caught.value.message == f"argument value: {row['refusedByJavaScript']}"
+
+
+@vectors("arguments")
+def test_what_comes_back_of_an_argument(
+    shared_host: RunningHost, value_of: Expressions, row: dict[str, Any]
+) -> None:
+    python = value_of(row.get("python", row["py"]))
+    wanted = {"python_echoes": python}
+    if "js" in row:
+        wanted["javascript_echoes"] = value_of(row["back"]) if "back" in row else python
+    for name, result in wanted.items():
+        with value_of.opened(row["py"]) as value:
+            assert is_same(shared_host.function(name).call(value=value), result)
+
+
+def given(host: RunningHost, language: str, text: str) -> list[Any]:
+    """What functions that give this value are answered with, exceptions in the place of results."""
+    names = [f"{language}_gives", f"{language}_gives_async"]
+    return [host.function(name).map([{"text": text}])[0] for name in names]
+
+
+@vectors("arguments")
+def test_what_python_returns(
+    shared_host: RunningHost, value_of: Expressions, row: dict[str, Any]
+) -> None:
+    wanted = value_of(row.get("python", row["py"]))
+    for result in given(shared_host, "python", row["py"]):
+        assert is_same(result, wanted)
+
+
+@vectors("pythonResults")
+def test_what_python_returns_besides(
+    shared_host: RunningHost, value_of: Expressions, row: dict[str, Any]
+) -> None:
+    for result in given(shared_host, "python", row["py"]):
+        assert is_same(result, value_of(row["python"]))
+
+
+@vectors("results")
+def test_what_javascript_returns(
+    shared_host: RunningHost, value_of: Expressions, row: dict[str, Any]
+) -> None:
+    for result in given(shared_host, "javascript", row["js"]):
+        assert is_same(result, value_of(row["python"]))
+
+
+def assert_refused(results: list[Any], place: str, row: dict[str, Any]) -> None:
+    for error in results:
+        assert isinstance(error, FunctionError)
+        assert error.code == "unserializable_result"
+        assert error.error_name == row.get("error", "TypeError")
+        assert refusal("result", place, row).match(error.message), error.message
+
+
+@vectors("refusedArguments")
+def test_what_python_cannot_return(shared_host: RunningHost, row: dict[str, Any]) -> None:
+    if not row.get("streams"):
+        assert_refused(given(shared_host, "python", row["py"]), "", row)
+    inside = f"{{'options': {{'items': [1, 2, 3, {{'price': {row['py']}}}]}}}}"
+    assert_refused(given(shared_host, "python", inside), "options.items[3].price", row)
+
+
+@vectors("refusedResults")
+def test_what_javascript_cannot_return(shared_host: RunningHost, row: dict[str, Any]) -> None:
+    if not row.get("inside"):
+        assert_refused(given(shared_host, "javascript", row["js"]), "", row)
+    if not row.get("alone"):
+        inside = f"{{options: {{items: [1, 2, 3, {{price: {row['js']}}}]}}}}"
+        place = "" if row.get("place") == CUT else "options.items[3].price"
+        assert_refused(given(shared_host, "javascript", inside), place, row)
 
 
 # Results
@@ -111,6 +241,9 @@ JS_RESULTS: list[tuple[str, Any]] = [
     ("Buffer.from(Array.from({length: 256}, (_, i) => i))", BYTES),
     ("new Uint8Array(258).map((_, i) => i - 1).subarray(1, 257)", BYTES),
     ("Buffer.alloc(0)", b""),
+    ("(function* () { yield 1; yield [2]; })()", [1, [2]]),
+    ("(async function* () { yield 1; return 'end'; })()", "end"),
+    ("(function* () {})()", []),
 ]
 
 PY_RESULTS: list[tuple[str, Any]] = [
@@ -126,7 +259,33 @@ PY_RESULTS: list[tuple[str, Any]] = [
     ("bytearray(range(256))", BYTES),
     ("memoryview(bytes(range(256)))", BYTES),
     ("b''", b""),
+    ("(x for x in 'ab')", ["a", "b"]),
+    ("(x for x in '')", []),
 ]
+
+JS_INNER_BYTES: list[tuple[str, Any]] = [
+    ("({data: new Uint8Array([1])})", {"data": b"\1"}),
+    ("[Buffer.from('a'), [new Uint8Array([0, 13, 10, 45, 45]).buffer]]", [b"a", [b"\0\r\n--"]]),
+    ("({'a/b~c': {'': Buffer.from('x')}, n: null})", {"a/b~c": {"": b"x"}, "n": None}),
+]
+PY_INNER_BYTES: list[tuple[str, Any]] = [
+    ("{'data': b'x'}", {"data": b"x"}),
+    ("[bytearray(b'a'), (memoryview(b'\\0\\r\\n--'),)]", [b"a", [b"\0\r\n--"]]),
+    ("{'a/b~c': {'': b'x'}, 'n': None}", {"a/b~c": {"": b"x"}, "n": None}),
+]
+
+
+@pytest.mark.parametrize(
+    ("ways", "text", "result"),
+    [(JS_WAYS, *row) for row in JS_INNER_BYTES] + [(PY_WAYS, *row) for row in PY_INNER_BYTES],
+)
+def test_bytes_at_any_depth_of_a_result(
+    shared_host: RunningHost, ways: list[str], text: str, result: Any
+) -> None:
+    for way in ways:
+        response = shared_host.function(way).send_request(text=text)
+        assert response.headers["content-type"].startswith("multipart/form-data; boundary=")
+        assert shared_host.function(way).call(text=text) == result
 
 
 @pytest.mark.parametrize(
@@ -163,9 +322,9 @@ JS_UNSAYABLE = [
     ("[/x/]", "result [0]: a RegExp"),
     ("[Promise.resolve(1)]", "result [0]: a Promise"),
     ("({user: new (class User { #name = 'x'; })()})", "result user: a User"),
-    ("({data: new Uint8Array([1])})", "result data: a Uint8Array"),
     ("new Float64Array([1.5])", "result: a Float64Array"),
-    ("(function* () { yield 1; })()", "result: a generator"),
+    ("({data: new Uint16Array([1])})", "result data: a Uint16Array"),
+    ("[(function* () { yield 1; })()]", "result [0]: a Generator has no JSON form"),
 ]
 
 PY_UNSAYABLE = [
@@ -180,9 +339,8 @@ PY_UNSAYABLE = [
     ("{'items': [{'price': Money()}]}", "result items[0].price: a host_config.Money"),
     ("{'type': Money}", "result type: a type"),
     ("[1j]", "result [0]: a complex"),
-    ("{'data': b'x'}", "result data: a bytes"),
     ("{'cells': {(1, 2): 3}}", "result cells: the key (1, 2)"),
-    ("(x for x in 'ab')", "result: a generator has no JSON form"),
+    ("[(x for x in 'ab')]", "result [0]: a generator has no JSON form"),
     ("{'p': Point(math.nan)}", "result p.x: nan"),
 ]
 
@@ -283,12 +441,27 @@ def test_arguments_go_through(shared_host: RunningHost, name: str, data: dict[st
 
 @both_languages
 @pytest.mark.parametrize(
+    "value", [b"", BYTES, bytearray(b"a"), memoryview(b"b"), io.BytesIO(b"c")], ids=repr
+)
+def test_bytes_at_any_depth_of_the_arguments(
+    shared_host: RunningHost, name: str, value: Any
+) -> None:
+    sent = bytes(value) if not isinstance(value, io.BytesIO) else value.getvalue()
+    data = {"a": value, "b": {"list": [1, value, None]}, "data": value, "c": None}
+    wanted = {"a": sent, "b": {"list": [1, sent, None]}, "data": sent, "c": None}
+    if isinstance(value, io.BytesIO):
+        data, wanted = {"a": io.BytesIO(sent)}, {"a": sent}  # a file is read once
+    assert shared_host.function(name).call(**data) == wanted
+
+
+@both_languages
+@pytest.mark.parametrize(
     ("value", "error", "said"),
     [
         (math.nan, ValueError, "argument value: nan"),
         ([{"x": [1, math.inf]}], ValueError, "argument value[0].x[1]: inf"),
         ({"tags": {1, 2}}, TypeError, "argument value.tags: a set"),
-        ([b"x"], TypeError, "argument value[0]: a bytes"),
+        ([io.StringIO("x")], TypeError, "argument value[0]: a "),
         ({(1, 2): 3}, TypeError, "argument value: the key (1, 2)"),
         (object(), TypeError, "argument value: a object"),
     ],
