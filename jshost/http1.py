@@ -7,12 +7,12 @@ is unusual (https, proxies) goes through httpx, see `transport`.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import httptools
+
+from jshost.response import FrozenHeaders, Response, decoded_headers
 
 __all__ = [
     "Endpoint",
@@ -25,63 +25,6 @@ __all__ = [
 
 UNIX_SCHEME = "unix://"
 MAX_TAILS = 64
-
-
-class Response:
-    """A host's answer.
-
-    Attributes:
-        status_code: the HTTP status.
-        headers: by lower-case name.
-        content: the body's bytes.
-    """
-
-    __slots__ = ("_headers", "content", "status_code")
-
-    def __init__(
-        self,
-        status_code: int,
-        headers: Mapping[str, str] | list[tuple[bytes, bytes]],
-        content: bytes,
-    ) -> None:
-        self.status_code = status_code
-        self._headers = headers
-        self.content = content
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        if isinstance(self._headers, list):  # few callers look
-            self._headers = _decoded(self._headers)
-        return self._headers
-
-    @property
-    def content_type(self) -> str:
-        """The content type, or ""."""
-        if isinstance(self._headers, list):
-            for name, value in self._headers:
-                if name == b"content-type":
-                    return value.decode("latin-1")
-        return self.headers.get("content-type", "")
-
-    @property
-    def text(self) -> str:
-        return self.content.decode("utf-8", "replace")
-
-    def json(self) -> Any:
-        """The body as JSON. Raises: ValueError."""
-        return json.loads(self.content)
-
-    def __repr__(self) -> str:
-        return f"<Response {self.status_code}, {len(self.content)} bytes>"
-
-
-def _decoded(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in raw:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
-        known = headers.get(key)
-        headers[key] = text if known is None else f"{known}, {text}"
-    return headers
 
 
 def request_line(method: str, target: str) -> bytes:
@@ -145,10 +88,6 @@ class Endpoint:
         return tail
 
 
-class FrozenHeaders(dict[str, str]):
-    """Headers that nobody changes any more, so that their bytes can be kept."""
-
-
 def _basic_authorization(name: str | None, password: str | None) -> dict[str, str]:
     """The header for a name and a password in the URL (RFC 7617)."""
     if name is None:
@@ -158,7 +97,11 @@ def _basic_authorization(name: str | None, password: str | None) -> dict[str, st
 
 
 class ResponseParser:
-    """Bytes in, one response out; then it is used up."""
+    """Bytes in, one response out; then `begin` is called for the connection's next one.
+
+    It lasts as long as its connection: it and the parser that it uses refer to each other, which
+    only the garbage collector can undo.
+    """
 
     __slots__ = (
         "_body",
@@ -171,13 +114,17 @@ class ResponseParser:
     )
 
     def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self.begin()
+
+    def begin(self) -> None:
+        """Expect a response."""
         self.complete = False
         self.keep_alive = False
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._in_body = False
         self._status = 0
-        self._parser = httptools.HttpResponseParser(self)
 
     def feed(self, data: bytes) -> bool:
         """Take bytes; True once the response is whole.
@@ -196,7 +143,7 @@ class ResponseParser:
 
     def end(self) -> bool:
         """The connection was closed: True where that is how the response says it is whole."""
-        framed = _decoded(self._headers).keys() & {"content-length", "transfer-encoding"}
+        framed = decoded_headers(self._headers).keys() & {"content-length", "transfer-encoding"}
         self.complete = self._in_body and not framed
         return self.complete
 

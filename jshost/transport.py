@@ -19,7 +19,8 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from jshost.exceptions import ConnectionError, UnexpectedResponse
-from jshost.http1 import UNIX_SCHEME, Endpoint, Response, ResponseParser
+from jshost.http1 import UNIX_SCHEME, Endpoint, ResponseParser
+from jshost.response import DeadlinePassed, Response
 
 __all__ = ["DeadlinePassed", "OpenResponse", "PlainTransport", "Transport", "connect", "is_plain"]
 
@@ -31,10 +32,6 @@ MAX_IDLE = 64
 """Connections kept for later; a burst of more threads opens more, and closes them afterwards."""
 MAX_TIMEOUT_S = 1e8
 TIMEVAL = struct.Struct("@ll")
-
-
-class DeadlinePassed(Exception):
-    """No answer within the time that the request had."""
 
 
 class OpenResponse(Protocol):
@@ -273,7 +270,7 @@ class _Connection:
 
     def send(self, data: bytes, deadline: float | None) -> None:
         """Send a request, and expect its response. Raises: TimeoutError: the deadline passed."""
-        self.parser = ResponseParser()
+        self.parser.begin()
         try:
             sent = self._socket.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:

@@ -249,7 +249,7 @@ class _Connection:
 
     async def send(self, data: bytes, deadline: float | None) -> None:
         """Send a request, and expect its response until the deadline (monotonic seconds)."""
-        self.parser = ResponseParser()
+        self.parser.begin()
         self._is_waiting = True
         if deadline is not None:
             self._deadline = deadline

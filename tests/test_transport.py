@@ -293,8 +293,8 @@ def test_what_is_not_http_is_unexpected(to: Connect, answer: bytes) -> None:
 @pytest.mark.parametrize("size", [1 << 20, 32 << 20])
 def test_an_answer_to_a_body_that_was_not_read_is_read(to: Connect, size: int) -> None:
     """A host that refuses a body by its length does not wait for it."""
-    if "async httpx" in os.environ["PYTEST_CURRENT_TEST"]:
-        pytest.skip("httpx on asyncio reports the broken connection, and drops what was answered")
+    # httpx on asyncio may report the broken connection, and drop what was answered.
+    drops = "async httpx" in os.environ["PYTEST_CURRENT_TEST"]
 
     def script(connection: Connection) -> None:
         connection.read_head()
@@ -303,7 +303,11 @@ def test_an_answer_to_a_body_that_was_not_read_is_read(to: Connect, size: int) -
     body = bytes(size)
     with TinyServer(script) as server:
         for _ in range(5):
-            response = to(server.url).request("POST", "/", {}, body, TIMEOUT_S)
+            try:
+                response = to(server.url).request("POST", "/", {}, body, TIMEOUT_S)
+            except ConnectionError:
+                assert drops
+                continue
             assert (response.status_code, response.content) == (413, b"too large")
     assert len(server.requests) == 5
 

@@ -1,4 +1,4 @@
-"""One client's HTTP/1.1 connection: bytes in, requests out, answers back. Runs in: host.
+"""One client's HTTP/1.1 connection: its requests are answered one after the other. Runs in: host.
 
 There is no ASGI between it and a call, because every microsecond of a call is a caller's: what is
 read becomes a `Request`, and whoever answers it, an `Exchange`, writes bytes.
@@ -12,9 +12,8 @@ import time
 from collections import deque
 from typing import Protocol, cast
 
-import httptools
-
-from jshost.exceptions import RemoteError, from_envelope
+from jshost.exceptions import RemoteError
+from jshost.server.reading import BadBytes, RequestReader
 from jshost.server.requests import Request
 from jshost.server.responses import CONTINUE, error_parts, result_head, simple_response
 
@@ -22,12 +21,8 @@ __all__ = ["Connection", "Exchange", "Handler"]
 
 access_logger = logging.getLogger("jshost.access")
 
-MAX_HEAD_BYTES = 64 * 1024
-"""What a request's first line and headers may have, and trailers; a body has its own limit."""
 MAX_WAITING = 16
 """Requests sent before the answers to earlier ones (pipelining); reading pauses beyond."""
-HEAD_S = 30.0
-"""How long a request's head may take to arrive, and how long its body may pause."""
 LINGER_S = 2.0
 """How long a refused body is read on, so that its sender gets to read the refusal."""
 SMALL_BYTES = 64 * 1024
@@ -73,25 +68,9 @@ class Connection(asyncio.Protocol):
         self._handler = handler
         self._connections = connections
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self._parser = httptools.HttpRequestParser(self)
-        self._last_read = time.monotonic()
+        self._reader = RequestReader(self)
+        self._read_at = time.monotonic()
         self._closing = False
-        # The request that is being read
-        self._target = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._incoming: Request | None = None
-        self._in_head = False
-        self._head_began = 0.0
-        self._head_bytes = 0
-        self._expects_continue = False
-        self._chunks: list[bytes] = []
-        self._body_bytes = 0
-        self._body_limit = 0
-        self._unparsed_bytes = 0
-        """So much of a body comes that the parser leaves to us: see `_ignore_upgrade`."""
-        self._refusal: RemoteError | None = None
-        self._is_answered = False
-        """Whether it was refused already; the rest of it is read and dropped."""
         # The requests that are being answered
         self._waiting: deque[tuple[Request, RemoteError | None]] = deque()
         self._answering: Request | None = None
@@ -107,21 +86,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
-        self._last_read = time.monotonic()
-        self._head_bytes += len(data)
-        if self._unparsed_bytes:
-            data = self._take_unparsed(data)
-        while data:
-            try:
-                self._parser.feed_data(data)
-                break
-            except httptools.HttpParserUpgrade as offer:
-                data = self._ignore_upgrade(data[offer.args[0] :])
-            except httptools.HttpParserError as error:
-                self._refuse_bytes(400, f"not an HTTP/1.1 request: {error}")
-                break
-        if self._head_bytes > MAX_HEAD_BYTES and (self._in_head or self._incoming is not None):
-            self._refuse_bytes(431, f"the headers have more than {MAX_HEAD_BYTES} bytes")
+        self._read_at = time.monotonic()
+        try:
+            self._reader.feed(data, self._read_at)
+        except BadBytes as error:
+            self._refuse_bytes(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
@@ -144,93 +113,42 @@ class Connection(asyncio.Protocol):
         elif self._waiting:
             self._answer_next()
 
-    # httptools calls these
+    # reading.ReaderOwner
 
-    def on_message_begin(self) -> None:
-        self._target = b""
-        self._headers = []
-        self._incoming = None
-        self._in_head, self._head_began, self._head_bytes = True, self._last_read, 0
-        self._expects_continue = False
-        self._chunks = []
-        self._body_bytes = 0
-        self._refusal = None
-        self._is_answered = False
+    def on_head(self, request: Request) -> int:
+        return self._handler.admit(request)
 
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # a trailer: nobody reads it
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self._expects_continue = True
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        parser = self._parser
-        self._in_head = False
-        keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
-        method = parser.get_method().decode("latin-1")
-        request = self._incoming = Request(method, self._target, self._headers, keep_alive)
-        is_offer = parser.should_upgrade()
-        if is_offer:
-            self._unparsed_bytes = request.headers.content_length
-        try:
-            self._body_limit = self._handler.admit(request)
-            if is_offer and request.headers.is_chunked:
-                raise _no_upgrade()
-            if request.headers.content_length > self._body_limit:
-                raise _too_large(request.headers.content_length, self._body_limit)
-        except RemoteError as error:
-            self._refuse(request, error)
-            return
-        if self._expects_continue and self._answering is None:
+    def on_continue(self) -> None:
+        if self._answering is None:
             self._transport.write(CONTINUE)
 
-    def on_body(self, body: bytes) -> None:
-        self._head_bytes = 0
-        self._body_bytes += len(body)
+    def on_refusal(self, request: Request, error: RemoteError, expects_continue: bool) -> bool:
+        """Answer before the body has come. A small one is read and dropped; a larger one, or one
+        that is sent only when we say so, is the connection's last."""
+        if self._answering is not None or self._closing:
+            return False  # pipelined behind another: it is refused when it is whole
+        has_more = request.headers.content_length > SMALL_BYTES or request.headers.is_chunked
+        if has_more or expects_continue:
+            request.keep_alive = False
+            error.request_id = request.headers.request_id
+            status, headers, body = error_parts(error, request.headers.wants_json)
+            self._began = time.monotonic()
+            self._transport.write(simple_response(status, headers, body, False))
+            self._log(request, status)
+            self._linger()
+        else:
+            self._answer(request, error)
+        return True
+
+    def on_request(self, request: Request, refusal: RemoteError | None) -> None:
         if self._closing:
             return
-        if self._refusal is None:
-            self._chunks.append(body)
-            if self._body_bytes > self._body_limit:
-                self._chunks = []
-                if self._incoming is not None:
-                    self._refuse(self._incoming, _too_large(self._body_bytes, self._body_limit))
-
-    def on_message_complete(self) -> None:
-        if self._unparsed_bytes:
-            return
-        request, self._incoming = self._incoming, None
-        if request is None or self._closing or self._is_answered:
-            return
-        chunks, self._chunks = self._chunks, []
-        request.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self._answering is None and not self.is_full:
-            self._answer(request, self._refusal)
+            self._answer(request, refusal)
             return
-        self._waiting.append((request, self._refusal))
+        self._waiting.append((request, refusal))
         if len(self._waiting) == MAX_WAITING:
             self._transport.pause_reading()
-
-    def _ignore_upgrade(self, rest: bytes) -> bytes:
-        """"Upgrade" is an offer (h2c, websocket) that nobody has to take. The parser takes what
-        follows for another protocol's, the request's body too; begin anew behind it."""
-        self._parser = httptools.HttpRequestParser(self)
-        return self._take_unparsed(rest) if self._unparsed_bytes else rest
-
-    def _take_unparsed(self, data: bytes) -> bytes:
-        """Take the body's bytes; returns what is behind them."""
-        body = data[: self._unparsed_bytes]
-        if body:
-            self._unparsed_bytes -= len(body)
-            self.on_body(body)
-            if not self._unparsed_bytes:
-                self.on_message_complete()
-        return data[len(body) :]
 
     # Answering
 
@@ -305,35 +223,16 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
             self._answer(*self._waiting.popleft())
 
-    def _refuse(self, request: Request, error: RemoteError) -> None:
-        """Answer before the body has come. A small one is read and dropped; a larger one, or one
-        that is sent only when we say so, is the connection's last."""
-        self._refusal = error
-        if self._answering is not None:
-            return  # pipelined behind another: it is refused when it is whole
-        self._is_answered = True
-        has_more = request.headers.content_length > SMALL_BYTES or request.headers.is_chunked
-        if has_more or self._expects_continue:
-            request.keep_alive = False
-            self._answering = request
-            error.request_id = request.headers.request_id
-            status, headers, body = error_parts(error, request.headers.wants_json)
-            self._transport.write(simple_response(status, headers, body, False))
-            self._log(request, status)
-            self._linger()
-        else:
-            self._answer(request, error)
-
-    def _refuse_bytes(self, status: int, message: str) -> None:
+    def _refuse_bytes(self, error: BadBytes) -> None:
         """Answer bytes that are no request, and close."""
         if self._answering is None and not self._closing:
-            body = (message + "\n").encode("utf-8", "backslashreplace")
+            body = f"{error}\n".encode("utf-8", "backslashreplace")
             headers = [
                 (b"content-type", b"text/plain; charset=utf-8"),
                 (b"content-length", b"%d" % len(body)),
                 (b"cache-control", b"no-store"),
             ]
-            self._transport.write(simple_response(status, headers, body, False))
+            self._transport.write(simple_response(error.status, headers, body, False))
             self._linger()
         else:
             self._closing = True
@@ -364,15 +263,9 @@ class Connection(asyncio.Protocol):
         if self._answering is not None:
             return
         if self._closing:
-            if now - self._last_read > keep_alive_s:
+            if now - self._read_at > keep_alive_s:
                 self._transport.abort()  # its client does not take its last bytes
-            return
-        silent_s = now - self._last_read
-        if self._in_head:
-            is_over = now - self._head_began > HEAD_S
-        else:
-            is_over = silent_s > (HEAD_S if self._incoming is not None else keep_alive_s)
-        if is_over:
+        elif self._reader.is_late(now, keep_alive_s):
             self._closing = True
             self._transport.close()
 
@@ -385,16 +278,3 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
-
-
-def _no_upgrade() -> RemoteError:
-    message = "A request that offers an upgrade needs a Content-Length, or no body."
-    return from_envelope({"code": "bad_request", "message": message})
-
-
-def _too_large(size: int, limit: int) -> RemoteError:
-    message = (
-        f"The body has {size} bytes or more, over the limit of {limit}. Raise the option "
-        "requestDataLimit (request_data_limit in Python) if it should be allowed."
-    )
-    return from_envelope({"code": "body_too_large", "message": message})

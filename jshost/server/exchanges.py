@@ -40,12 +40,14 @@ class CallExchange:
         self.pending: PendingCall | None = None
 
     def on_result(self, payload: bytes) -> None:
+        self.pending = None  # which refers to us: work for the garbage collector otherwise
         self._connection.send_result(payload)
 
     def on_chunk(self, payload: bytes) -> None:
         raise AssertionError("a call that asked for no stream was sent a chunk")
 
     def on_error(self, error: RemoteError) -> None:
+        self.pending = None
         self._connection.send_error(error)
 
     def abandon(self) -> None:
@@ -185,6 +187,10 @@ class Batch:
             try:
                 self._begin(self._parts[index], item)
             except RemoteError as error:
+                if error.code == "queue_full" and len(self._running) > 1:
+                    del self._running[index]
+                    self._next = index  # it has its turn when one of ours is answered
+                    break
                 error.name = error.name or self._parts[index].name
                 item.on_error(error)
         self._filling = False
@@ -213,6 +219,7 @@ class BatchItem:
         self.pending: PendingCall | None = None
 
     def on_result(self, payload: bytes) -> None:
+        self.pending = None
         answer = Part("result", content_type_of(payload).decode(), payload[1:])
         self._batch.answered(self._index, answer)
 
@@ -220,5 +227,6 @@ class BatchItem:
         raise AssertionError("a call that asked for no stream was sent a chunk")
 
     def on_error(self, error: RemoteError) -> None:
+        self.pending = None
         _, _, body = error_parts(error, True)
         self._batch.answered(self._index, Part("error", "application/json", body))

@@ -62,11 +62,16 @@ class Listeners:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.unlink()
         for listener in self.sockets:
             listener.close()
-        for path in self._paths:
+
+    def unlink(self) -> None:
+        """Remove the unix sockets' files, before they are closed: another host may listen there
+        while this one ends its calls, and its file is not ours."""
+        while self._paths:
             with contextlib.suppress(OSError):
-                path.unlink()
+                self._paths.pop().unlink()
 
 
 def _listen_unix(path: Path) -> socket.socket:

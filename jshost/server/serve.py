@@ -89,7 +89,7 @@ async def describe(
         await service.start()
         return service.describe()
     finally:
-        await service.stop(0)
+        await service.end(0)
 
 
 class StopSignals:
@@ -173,7 +173,7 @@ async def serve(start: Start) -> int:
         with Listeners(service.config_file, service.options) as listeners:
             return await _run(start, service, App(service, __version__), listeners, signals)
     finally:
-        await service.stop(0)
+        await service.end(0)
 
 
 async def _run(
@@ -195,9 +195,10 @@ async def _run(
         if service.reloader is not None:
             watching = asyncio.ensure_future(service.reloader.watch())
         _announce(service, app, url, start.as_json)
-        await _first(service.halted, asyncio.ensure_future(signals.soft.wait()))
+        await _first(service.has_halted, asyncio.ensure_future(signals.soft.wait()))
         record.remove()
         app.draining = True
+        listeners.unlink()
         server.stop_accepting()
         goodbye = time.monotonic() + GOODBYE_S
         end = await _drain(service, signals.hard)
@@ -228,7 +229,7 @@ async def _drain(service: Service, hard: asyncio.Event) -> float:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(hard.wait(), 0.01)
     if not hard.is_set():
-        await service.stop(END_S if service.idle else 0)
+        await service.end(END_S if service.idle else 0)
     return end
 
 
