@@ -11,7 +11,6 @@ import contextlib
 import os
 import select
 import socket
-import struct
 import time
 import weakref
 from collections.abc import Mapping
@@ -30,8 +29,7 @@ which costs more than the read itself; a large body is worth it."""
 LARGE_READ_BYTES = 512 * 1024
 MAX_IDLE = 64
 """Connections kept for later; a burst of more threads opens more, and closes them afterwards."""
-MAX_TIMEOUT_S = 1e8
-TIMEVAL = struct.Struct("@ll")
+QUEUE_POLL_S = 0.005
 
 
 class OpenResponse(Protocol):
@@ -142,6 +140,7 @@ class PlainTransport:
     def __init__(self, root_url: str) -> None:
         self._endpoint = Endpoint(root_url)
         self._idle: list[_Connection] = []
+        self._open_responses: weakref.WeakSet[_OpenResponse] = weakref.WeakSet()
         weakref.finalize(self, _close_all, self._idle)
         _all.add(self)
 
@@ -159,9 +158,8 @@ class PlainTransport:
         with connection:
             connection.send(data, deadline)
             parser = connection.parser
-            is_whole = connection.receive(deadline, timeout_s)
-            while not is_whole:
-                is_whole = connection.receive(deadline)
+            while not connection.receive(deadline):
+                pass
         self.keep(connection)
         return parser.response()
 
@@ -180,7 +178,9 @@ class PlainTransport:
             connection.send(data, deadline)
             while not connection.parser.has_head:
                 connection.receive(deadline)
-        return _OpenResponse(self, connection, deadline)
+        response = _OpenResponse(self, connection, deadline)
+        self._open_responses.add(response)
+        return response
 
     def close(self) -> None:
         _close_all(self._idle)
@@ -188,6 +188,8 @@ class PlainTransport:
     def forget(self) -> None:
         """In a forked child: the connections are the parent's; close our copies, unread."""
         self.close()
+        for response in list(self._open_responses):
+            response.close()
 
     def keep(self, connection: _Connection) -> None:
         """Keep a connection whose answer is whole, or close it."""
@@ -214,18 +216,31 @@ class PlainTransport:
                 sock = socket.create_connection(endpoint.address, timeout_s)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             else:
-                sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                try:
-                    sock.settimeout(timeout_s)
-                    sock.connect(endpoint.unix_path)
-                except BaseException:
-                    sock.close()
-                    raise
+                sock = _connect_unix(endpoint.unix_path, timeout_s)
         except OSError as error:
             if isinstance(error, TimeoutError) and error.errno is None:
                 raise DeadlinePassed from None
             raise no_host(endpoint.root_url, error) from error
         return _Connection(sock, endpoint.root_url)
+
+
+def _connect_unix(path: str, timeout_s: float | None) -> socket.socket:
+    """A connected socket. Where the host's queue of new connections is full, it says EAGAIN."""
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(path)
+            except BlockingIOError:
+                _left_ms(deadline)
+                time.sleep(QUEUE_POLL_S)
+            else:
+                return sock
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _close_all(connections: list[_Connection]) -> None:
@@ -234,19 +249,17 @@ def _close_all(connections: list[_Connection]) -> None:
 
 
 class _Connection:
-    """One kept-alive connection. The socket blocks, until the system's own timeout (SO_RCVTIMEO):
-    that is two system calls for a request, where `poll` needs four.
+    """One kept-alive connection. The socket does not block; `poll` does, until the deadline.
 
     As a context: an error closes it, and is raised as our callers know it.
     """
 
-    __slots__ = ("_broken", "_poll", "_root_url", "_socket", "_timeout_s", "parser")
+    __slots__ = ("_broken", "_poll", "_root_url", "_socket", "parser")
 
     def __init__(self, sock: socket.socket, root_url: str) -> None:
-        sock.settimeout(None)
+        sock.setblocking(False)
         self._root_url = root_url
         self._socket = sock
-        self._timeout_s: float | None = None
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._broken: OSError | None = None
@@ -272,7 +285,7 @@ class _Connection:
         """Send a request, and expect its response. Raises: TimeoutError: the deadline passed."""
         self.parser.begin()
         try:
-            sent = self._socket.send(data, socket.MSG_DONTWAIT)
+            sent = self._socket.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as error:
@@ -282,44 +295,29 @@ class _Connection:
         if sent < len(data):
             self._send_rest(memoryview(data)[sent:], deadline)
 
-    def receive(self, deadline: float | None, timeout_s: float | None = None) -> bool:
+    def receive(self, deadline: float | None) -> bool:
         """Wait for some of the response; True once it is whole.
-
-        Args:
-            timeout_s: the time to the deadline, where the caller knows that it has just begun.
 
         Raises:
             TimeoutError, OSError: the deadline passed, the connection broke.
             ValueError: what came is not HTTP.
         """
-        if deadline is not None and timeout_s is None:
-            timeout_s = deadline - time.monotonic()
-            if timeout_s <= 0:
-                raise TimeoutError
-        if timeout_s != self._timeout_s:
-            self._limit(timeout_s)
-        try:
-            size = LARGE_READ_BYTES if self.parser.has_head else READ_BYTES
-            received = self._socket.recv(size)
-        except BlockingIOError:
-            raise TimeoutError from None
-        if received:
-            return self.parser.feed(received)
-        if self.parser.end():
-            return True
-        raise self._broken or OSError("closed by the host")
+        parser = self.parser
+        size = LARGE_READ_BYTES if parser.has_head else READ_BYTES
+        while True:
+            self._poll.poll(_left_ms(deadline))
+            try:
+                received = self._socket.recv(size)
+            except BlockingIOError:
+                continue
+            if received:
+                return parser.feed(received)
+            if parser.end():
+                return True
+            raise self._broken or OSError("closed by the host")
 
     def close(self) -> None:
         self._socket.close()
-
-    def _limit(self, timeout_s: float | None) -> None:
-        """Have reading end with EAGAIN after so many seconds; None: never."""
-        self._timeout_s = timeout_s
-        left = min(timeout_s or 0.0, MAX_TIMEOUT_S)
-        seconds = int(left)
-        microseconds = max(int((left - seconds) * 1e6), 0 if timeout_s is None else 1)
-        value = TIMEVAL.pack(seconds, microseconds)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
 
     def _send_rest(self, rest: memoryview, deadline: float | None) -> None:
         """Send what the socket's buffer did not take, unless the host answers already."""
@@ -331,7 +329,7 @@ class _Connection:
                     self._broken = OSError("answered before the request was whole")
                     return
                 try:
-                    rest = rest[self._socket.send(rest, socket.MSG_DONTWAIT) :]
+                    rest = rest[self._socket.send(rest) :]
                 except BlockingIOError:
                     continue
                 except OSError as error:  # as in `send`

@@ -18,6 +18,7 @@ from jshost.http1 import Endpoint, Response, ResponseParser
 from jshost.transport import (
     LARGE_READ_BYTES,
     MAX_IDLE,
+    QUEUE_POLL_S,
     READ_BYTES,
     DeadlinePassed,
     forget_after_fork,
@@ -79,6 +80,7 @@ class AsyncPlainTransport:
     def __init__(self, root_url: str) -> None:
         self._endpoint = Endpoint(root_url)
         self._idle: list[_Connection] = []
+        self._open_responses: weakref.WeakSet[_OpenResponse] = weakref.WeakSet()
         weakref.finalize(self, _close_all, self._idle)
         forget_after_fork(self)
 
@@ -110,7 +112,9 @@ class AsyncPlainTransport:
         with connection:
             while not connection.parser.has_head:
                 await connection.wait()
-        return _OpenResponse(self, connection)
+        response = _OpenResponse(self, connection)
+        self._open_responses.add(response)
+        return response
 
     def close(self) -> None:
         _close_all(self._idle)
@@ -119,6 +123,8 @@ class AsyncPlainTransport:
         """In a forked child: the loop and what it watches are the parent's; close our copies."""
         while self._idle:
             self._idle.pop().abandon()
+        for response in list(self._open_responses):
+            response.abandon()
 
     def keep(self, connection: _Connection) -> None:
         """Keep a connection whose answer is whole, or close it."""
@@ -157,7 +163,7 @@ class AsyncPlainTransport:
         try:
             async with asyncio.timeout(timeout_s):
                 if endpoint.unix_path is not None:
-                    sock = await _connected(socket.AF_UNIX, endpoint.unix_path)
+                    sock = await _connected_unix(endpoint.unix_path)
                 else:
                     sock = await self._open_tcp(loop)
                 return _Connection(sock, endpoint.root_url, loop)
@@ -191,6 +197,23 @@ async def _connected(family: int, address: object) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+async def _connected_unix(path: str) -> socket.socket:
+    """As `transport._connect_unix`; asyncio takes its EAGAIN for a connection in progress."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(path)
+            except BlockingIOError:
+                await asyncio.sleep(QUEUE_POLL_S)
+            else:
+                return sock
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _close_all(connections: list[_Connection]) -> None:
@@ -415,6 +438,12 @@ class _OpenResponse:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def abandon(self) -> None:
+        """In a forked child: close our copy of the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abandon()
 
     def __del__(self) -> None:
         if self._connection is not None:  # left without a word: the host must hear of it

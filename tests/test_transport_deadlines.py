@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import inspect
+import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tiny_server import Connection, TinyServer
 from transports import TIMEOUT_S, Connect, post, to
 
-from jshost.transport import DeadlinePassed, Transport
+from jshost.transport import DeadlinePassed, PlainTransport, Transport
+from jshost.transport_async import AsyncPlainTransport
 
 __all__ = ["to"]  # a fixture
 
@@ -78,3 +85,37 @@ def test_without_a_deadline_the_answer_may_take_its_time(to: Connect) -> None:
 
     with TinyServer(script) as server:
         assert post(to(server.url), timeout_s=None) == b"at last"
+
+
+def test_signals_do_not_put_the_deadline_off() -> None:
+    """A wait that a signal interrupts is resumed, with what is left of its time (PEP 475)."""
+    handler = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    try:
+        with TinyServer(never_answer) as server:
+            spent_s = spent_until_deadline(PlainTransport(server.url), 0.3)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    assert spent_s < TIMEOUT_S / 2
+
+
+@pytest.mark.parametrize("kind", [PlainTransport, AsyncPlainTransport])
+def test_a_full_queue_of_connections_is_waited_for(
+    kind: type[PlainTransport] | type[AsyncPlainTransport], tmp_path: Path
+) -> None:
+    """A unix socket whose host accepts nobody for now refuses with EAGAIN, which is no refusal."""
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as stack:
+        listener.bind(path)
+        listener.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect(path)
+        transport = kind(f"unix://{path}")
+        with pytest.raises(DeadlinePassed):
+            outcome = transport.request("GET", "/", {}, b"", 0.2)
+            if inspect.iscoroutine(outcome):
+                asyncio.run(outcome)
