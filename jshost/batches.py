@@ -16,7 +16,7 @@ from jshost.exceptions import FunctionTimeout, UnexpectedResponse, from_envelope
 from jshost.function import HOST_ANSWERS_FIRST_S, Function
 from jshost.hooks import OutgoingCall
 from jshost.multipart import Part, decode_parts, encode_parts
-from jshost.transport import DeadlinePassed
+from jshost.response import DeadlinePassed
 
 if TYPE_CHECKING:
     from jshost.host import JSHost
@@ -103,8 +103,17 @@ class _Plan:
         last: Function | None = None
         for count, (function, arguments) in enumerate(calls, 1):
             if function is not last:
+                if not isinstance(function, Function):
+                    raise TypeError(f"call {count - 1}: needs a Function, not {function!r}")
                 key, last = (function.get_host(), function.get_timeout()), function
-            body, content_type = wire.encode_call(arguments, function.encoder)
+            if not isinstance(arguments, Mapping):
+                raise TypeError(
+                    f"call {count - 1}: needs a dict of arguments, not {type(arguments).__name__}"
+                )
+            try:
+                body, content_type = wire.encode_call(arguments, function.encoder)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"call {count - 1}: {error}") from None
             requests = series.setdefault(key, [])
             if not requests or requests[-1].size + len(body) > REQUEST_BYTES:
                 requests.append(_Request(*key, self))

@@ -23,13 +23,12 @@ from jshost.exceptions import (
     UnexpectedResponse,
     from_envelope,
 )
-from jshost.http1 import FrozenHeaders
-from jshost.transport import DeadlinePassed
+from jshost.response import DeadlinePassed, FrozenHeaders
 from jshost.verbosity import FUNCTION_CALL, report
 
 if TYPE_CHECKING:
     from jshost.host import JSHost
-    from jshost.http1 import Response
+    from jshost.response import Response
     from jshost.streams import AsyncStream, Stream
 
 __all__ = ["Function"]
@@ -38,6 +37,7 @@ logger = logging.getLogger("jshost.function")
 
 HOST_ANSWERS_FIRST_S = 0.25
 """How much longer than the call's deadline we listen: the host's 504 says more than our clock."""
+LONGEST_S = 1e9
 JSON_ANSWERS = "application/json, */*"
 STREAMED_ANSWERS = "text/event-stream, application/json"
 FALLBACK_FOR = (ConnectionError, HostUnavailable, FunctionTimeout, ProcessError)
@@ -70,9 +70,6 @@ class Function:
         fallback_for: the exceptions that it stands in for; by default `ConnectionError`,
             `HostUnavailable`, `FunctionTimeout` and `ProcessError`, not `FunctionError`.
 
-    Attributes:
-        fallbacks: how often the fallback has answered.
-
     Example:
         >>> double = Function("double", timeout=2)
         >>> double.call(number=20)
@@ -101,7 +98,7 @@ class Function:
         self.exception_cls = exception_cls
         self.fallback = fallback
         self.fallback_for = fallback_for
-        self.fallbacks = 0
+        self._fallbacks = [0]
         self._target = f"/function/{quote(name, safe='')}?hash="
 
     def __repr__(self) -> str:
@@ -109,7 +106,7 @@ class Function:
 
     def get_host(self) -> JSHost:
         """The host that calls go to: `self.host`, else `jshost.host.host`."""
-        return self.host if self.host is not None else _default_host()
+        return self.host if self.host is not None else default_host()
 
     def get_timeout(self) -> float | None:
         """Seconds that a call may take, or None for no limit."""
@@ -117,6 +114,11 @@ class Function:
             limit: float | None = settings.FUNCTION_TIMEOUT
             return limit
         return self.timeout
+
+    @property
+    def fallbacks(self) -> int:
+        """How often the fallback has answered, for this function and its copies `with_timeout`."""
+        return self._fallbacks[0]
 
     def with_timeout(self, timeout: float | None) -> Self:
         """The same function with another limit, in seconds, or None for no limit.
@@ -151,7 +153,14 @@ class Function:
         try:
             return call.result_of(call.host.request(*call.request))
         except Exception as error:  # noqa: BLE001  raised again, or stood in for
-            return call.rescued(error)
+            result = call.rescued(error)
+            if hasattr(result, "__await__"):
+                result.close()
+                raise TypeError(
+                    f"{self.name}: its fallback is async, which only acall() can await; call() "
+                    "needs a plain function or a value"
+                ) from None
+            return result
         except BaseException as error:
             call.left(error)
             raise
@@ -356,7 +365,7 @@ class _Call:
             if raised is error:
                 raise error
             raise raised from None
-        function.fallbacks += 1
+        function._fallbacks[0] += 1
         logger.warning("%s: the fallback answers, for: %s", self.name, raised)
         if callable(function.fallback):
             return function.fallback(**self._arguments)
@@ -369,16 +378,23 @@ class _Call:
 
 
 @functools.cache
-def _default_host() -> JSHost:
+def default_host() -> JSHost:
+    """The host of the settings; they clear this cache when they change."""
+    if settings.EMBEDDED:
+        from jshost.embedding import api
+
+        return api.default_host()  # type: ignore[return-value]  # but all that a call needs
     from jshost.host import host
 
     return host
 
 
 def _check_timeout(timeout: object, what: str) -> None:
-    is_number = isinstance(timeout, int | float) and timeout > 0
+    is_number = isinstance(timeout, int | float) and 0 < timeout < LONGEST_S
     if not (is_number or timeout is None or timeout is NOT_GIVEN):
-        raise ValueError(f"{what}: timeout must be a number above 0, or None, not {timeout!r}")
+        raise ValueError(
+            f"{what}: timeout must be a number above 0, or None for no limit, not {timeout!r}"
+        )
 
 
 @functools.lru_cache(maxsize=64)

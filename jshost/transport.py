@@ -115,9 +115,11 @@ def _proxy_for(root_url: str) -> bool:
 
 def no_host(root_url: str, error: OSError) -> ConnectionError:
     """What is raised where nobody listens."""
+    # asyncio has a text of its own for the same error
+    number = error.errno or 0
+    reason = os.strerror(number) if number > 0 else error.strerror or error
     return ConnectionError(
-        f"No host answers at {root_url} ({error.strerror or error}). Start one with: "
-        "jshost serve CONFIG"
+        f"No host answers at {root_url} ({reason}). Start one with: jshost serve CONFIG"
     )
 
 

@@ -126,7 +126,9 @@ class App:
         connection: Connection,
     ) -> Exchange:
         try:
-            parts = decode_parts(content_type or "", request.body)
+            parts = decode_parts(
+                content_type or request.headers.content_type.decode("latin-1"), request.body
+            )
         except ValueError as error:
             message = (
                 f"A batch is multipart/form-data, one part for each call, named by its function: "
@@ -151,7 +153,7 @@ class App:
                 one_of_many=True,
             )
 
-        batch = Batch(connection, parts, begin_one)
+        batch = Batch(connection, parts, headers.request_id, begin_one)
         batch.start()
         return batch
 

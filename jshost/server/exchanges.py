@@ -143,9 +143,11 @@ class Batch:
         self,
         connection: Connection,
         parts: list[Part],
+        request_id: str,
         begin: Callable[[Part, BatchItem], None],
     ) -> None:
         self._connection = connection
+        self._request_id = request_id
         self._parts = parts
         self._begin = begin
         self._answers: list[Part | None] = [None] * len(parts)
@@ -192,6 +194,7 @@ class Batch:
                     self._next = index  # it has its turn when one of ours is answered
                     break
                 error.name = error.name or self._parts[index].name
+                error.request_id = self._request_id
                 item.on_error(error)
         self._filling = False
 
@@ -202,6 +205,7 @@ class Batch:
             (b"content-length", b"%d" % len(body)),
             (b"cache-control", b"no-store"),
             (b"x-content-type-options", b"nosniff"),
+            (b"x-request-id", self._request_id.encode()),
         ]
         self._connection.send_response(200, headers, body)
 

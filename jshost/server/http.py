@@ -7,6 +7,7 @@ import socket
 import time
 
 from jshost.server.connection import Connection, Handler
+from jshost.server.listeners import BACKLOG
 
 __all__ = ["HttpServer"]
 
@@ -35,7 +36,7 @@ class HttpServer:
             create = (
                 loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
             )
-            self._servers.append(await create(self._connect, sock=listener))
+            self._servers.append(await create(self._connect, sock=listener, backlog=BACKLOG))
         self._plan_sweep()
 
     def stop_accepting(self) -> None:

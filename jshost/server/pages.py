@@ -26,6 +26,7 @@ class Page:
     def __init__(self, application: Application, request: Request, connection: Connection) -> None:
         self._request = request
         self._connection = connection
+        self._request_id = request.headers.request_id.encode()
         self._status = 500
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
@@ -64,7 +65,10 @@ class Page:
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._status, self._headers = message["status"], list(message.get("headers", ()))
+            self._status = message["status"]
+            self._headers = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
+            if b"x-content-type-options" not in dict(self._headers):
+                self._headers.append((b"x-content-type-options", b"nosniff"))
             return
         self._body.append(message.get("body", b""))
         if not message.get("more_body"):
