@@ -27,12 +27,15 @@ __all__ = [
     "batch",
     "before_call",
     "current_call",
+    "embedded",
+    "javascript",
     "settings",
 ]
 
 if TYPE_CHECKING:
     from jshost.batches import abatch, batch
     from jshost.conf import settings
+    from jshost.embedding.api import embedded, javascript
     from jshost.exceptions import (
         ConfigError,
         ConnectionError,
@@ -55,6 +58,8 @@ _HOMES = {
     "batch": "jshost.batches",
     "before_call": "jshost.hooks",
     "current_call": "jshost.workers.context",
+    "embedded": "jshost.embedding.api",
+    "javascript": "jshost.embedding.api",
     "settings": "jshost.conf",
 }
 

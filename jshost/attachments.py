@@ -183,6 +183,13 @@ def _type_name(value: Any) -> str:
 def _hint(value: Any) -> str:
     if isinstance(value, type):
         return "; pass its name"
+    if hasattr(value, "_meta") and hasattr(value, "pk"):  # a Django model's instance
+        return (
+            "; pass what the function needs of it: django.forms.models.model_to_dict(it), its "
+            "QuerySet's .values(), or a dict of fields"
+        )
+    if hasattr(value, "values_list"):  # a Django QuerySet, of instances
+        return "; pass its .values(), with the fields that the function needs"
     if hasattr(value, "__await__"):
         return "; await it first"
     if hasattr(value, "keys"):

@@ -243,7 +243,15 @@ def call(
     elif isinstance(result, str):
         click.echo(result.encode("utf-8", "backslashreplace"))
     else:
-        click.echo(json.dumps(result, ensure_ascii=False).encode("utf-8", "backslashreplace"))
+        text = json.dumps(result, ensure_ascii=False, default=_base64)
+        click.echo(text.encode("utf-8", "backslashreplace"))
+
+
+def _base64(value: bytes) -> str:
+    """Bytes inside of a result, as far as a terminal can show them."""
+    import base64
+
+    return base64.b64encode(value).decode()
 
 
 def _parse_arguments(arguments: Sequence[str], data: str | None) -> dict[str, Any]:

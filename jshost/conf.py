@@ -6,11 +6,12 @@ A setting comes from the first of these that names it: `settings.configure(...)`
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jshost.exceptions import ConfigError
@@ -78,6 +79,7 @@ DEFAULTS: Mapping[str, Setting] = {
     "SOURCE_ROOT": Setting(None, _optional_path, "a path"),
     "CONFIG_FILE": Setting(None, _optional_path, "a path"),
     "USE_MANAGER": Setting(False, _boolean, "True or False"),
+    "EMBEDDED": Setting(False, _boolean, "True or False"),
     "PATH_TO_NODE": Setting(None, _optional_path, "a path or a command"),
     "PATH_TO_BIN": Setting("jshost", _path, "a path or a command"),
     "FUNCTION_TIMEOUT": Setting(10.0, _seconds, "a number of seconds above 0, or None"),
@@ -125,6 +127,29 @@ class Settings:
             self._configured.clear()
             self._forget()
         _forget_host()
+
+    def reread(self) -> None:
+        """Read the other sources again; what `configure` was told stays."""
+        with self._lock:
+            self._forget()
+        _forget_host()
+
+    @contextlib.contextmanager
+    def override(self, **values: Any) -> Iterator[None]:
+        """As `configure`, until the end of a ``with``; for tests.
+
+        Example:
+            >>> with settings.override(FUNCTION_TIMEOUT=0.1):
+            ...     test_a_slow_function()
+        """
+        before = dict(self._configured)
+        try:
+            self.configure(**values)
+            yield
+        finally:
+            with self._lock:
+                self._configured = before
+            self.reread()
 
     def config_path(self) -> Path:
         """The absolute path of the config file: CONFIG_FILE, or the first that exists.
@@ -187,6 +212,15 @@ def _check_all(values: Mapping[str, Any], source: str, prefix: str = "") -> dict
     return checked
 
 
+def problem_with(name: str, value: Any) -> str | None:
+    """What is wrong with one setting of JS_HOST, if anything is."""
+    try:
+        _check_all({name: value}, "the Django setting JS_HOST")
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
 def _refuse_misspelled(environment: Mapping[str, str]) -> None:
     """A variable that nearly names a setting is a mistake; others are not ours to judge."""
     for variable in environment:
@@ -220,9 +254,13 @@ def _django_settings() -> Mapping[str, Any]:
 
 
 def _forget_host() -> None:
+    """The settings have changed: what they name is looked up anew."""
     module = sys.modules.get("jshost.host")
     if module is not None:
         module.host.forget()
+    module = sys.modules.get("jshost.function")
+    if module is not None:
+        module.default_host.cache_clear()
 
 
 settings = Settings()

@@ -181,7 +181,7 @@ class JSHost:
         Returns:
             The manager's answer: ``{config, url, pid, logfile, restarted}``.
         """
-        if not self._leaves_at_exit:
+        if not self._leaves_at_exit and self.manager.holder_pid is None:
             atexit.register(self.disconnect)
             self._leaves_at_exit = True
         _warn_in_production()
@@ -420,6 +420,8 @@ class _Moving:
         if isinstance(outcome, ConnectionError):
             refused = isinstance(outcome.__cause__, ConnectionRefusedError | FileNotFoundError)
             again = refused and host._moves
+            if host._moves and not refused:
+                host.forget()  # it may have died: the next call looks for it anew
         else:
             again = host._managed is not None and _is_leaving(outcome)
         now = time.monotonic()
@@ -464,7 +466,8 @@ def _signs_of_production() -> str:
     """What makes this program look like production; "" where nothing does."""
     django_conf = sys.modules.get("django.conf")
     if django_conf is not None and django_conf.settings.configured:
-        return "" if django_conf.settings.DEBUG else "Django's DEBUG is off"
+        is_tested = hasattr(sys.modules.get("django.core.mail"), "outbox")  # with DEBUG off
+        return "" if django_conf.settings.DEBUG or is_tested else "Django's DEBUG is off"
     by_hand = any(os.isatty(descriptor) for descriptor in (0, 1, 2))
     if os.geteuid() == 0 and not by_hand and not os.environ.get("CI"):
         return "this program runs as root, without a terminal"

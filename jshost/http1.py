@@ -38,11 +38,16 @@ def request_tail(host: str, headers: Mapping[str, str]) -> bytes:
     """The headers behind a request's first line, up to where the body's length is written.
 
     Raises:
-        ValueError: a line end in a name or a value.
+        ValueError: a line end in a name or a value, or a character beyond Latin-1.
     """
-    lines = [f"Host: {host}", *(f"{name}: {value}" for name, value in headers.items())]
-    if any("\r" in line or "\n" in line for line in lines):
-        raise ValueError("a header holds a line end")
+    lines = [f"Host: {host}"]
+    for name, value in headers.items():
+        line = f"{name}: {value}"
+        if "\r" in line or "\n" in line:
+            raise ValueError(f"the header {name!r} holds a line end")
+        if max(line) > "\xff":
+            raise ValueError(f"the header {name!r} holds what Latin-1 has not: {value!r}")
+        lines.append(line)
     return ("\r\n".join([*lines, "Content-Length: "])).encode("latin-1")
 
 

@@ -64,6 +64,8 @@ class JSHostManager:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: tuple[State, PlainTransport] | None = None
+        self.holder_pid: int | None = None
+        """The process in whose name this one holds hosts, and which lives longer; None: its own."""
 
     def __repr__(self) -> str:
         return f"<JSHostManager {'running' if self.is_running() else 'not running'}>"
@@ -121,7 +123,7 @@ class JSHostManager:
             ConfigError: the config does not load; the text is the host's own, with the stack.
             ProcessError: the host, or the manager, does not start.
         """
-        return self._want("/host/connect", config_file, {**launch, **this_process()})
+        return self._want("/host/connect", config_file, {**launch, **self._holder()})
 
     def restart_host(self, config_file: Path, launch: dict[str, Any]) -> dict[str, Any]:
         """Replace the host's process, on the same port. Returns and raises as `connect_host`."""
@@ -133,8 +135,13 @@ class JSHostManager:
 
     def disconnect_host(self, config_file: Path | str) -> None:
         """Give up this process's hold. Raises: ConnectionError: no manager runs."""
-        body = {"config": str(config_file), **this_process()}
+        body = {"config": str(config_file), **self._holder()}
         self._ask("POST", "/host/disconnect", body, ANSWER_TIMEOUT_S)
+
+    def _holder(self) -> dict[str, Any]:
+        """Who holds a host, as the manager counts it: ``{pid, started_at}``."""
+        pid = self.holder_pid or os.getpid()
+        return {"pid": pid, "started_at": _start_of(pid)}
 
     def forget(self) -> None:
         """Find the manager anew; in a forked child the connection is the parent's."""
@@ -284,11 +291,6 @@ def _error(answer: dict[str, Any]) -> JSHostError:
     if answer.get("code") == "process":
         return ProcessError(message)
     return UnexpectedResponse(f"The manager refuses: {message}")
-
-
-def this_process() -> dict[str, Any]:
-    """This process as the manager counts it: ``{pid, started_at}``."""
-    return {"pid": os.getpid(), "started_at": _start_of(os.getpid())}
 
 
 @functools.cache  # when the clock is set, the system tells another time

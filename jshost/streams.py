@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from jshost import wire
 from jshost.exceptions import ConnectionError, UnexpectedResponse
-from jshost.http1 import Response
+from jshost.response import Response
 
 if TYPE_CHECKING:
     from jshost.transport import OpenResponse
@@ -285,6 +285,10 @@ class AsyncStream(_Values):
         self._answer = None
         if answer is not None and await answer.read():
             await answer.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_answer"):
+            self._owner.left()
 
     async def __aenter__(self) -> Self:
         return self

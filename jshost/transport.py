@@ -383,7 +383,8 @@ def _left_ms(deadline: float | None) -> float | None:
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError
-    return left * 1000 + 1  # poll rounds down: without it the last millisecond would spin
+    # poll rounds down: without the 1 the last millisecond would spin; and it takes a C int
+    return min(left * 1000 + 1, 2**31 - 1)
 
 
 _all: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -12,6 +12,8 @@ Decimal, UUID, Path            ``str``
 Enum                           its value
 dataclass                      an object of its fields
 lazy Django string             ``str``
+lazy Django object             what it stands for (``request.user``, ``csrf_token``)
+QuerySet's values()            a list of objects, or of arrays for values_list()
 =============================  ==============================================
 
 bytes, bytearray, memoryview and files open in binary mode may stand anywhere: JSON cannot say
@@ -35,6 +37,7 @@ from typing import Any
 __all__ = [
     "Encoder",
     "body_hash",
+    "content_type_of",
     "decode_call",
     "decode_json",
     "decode_result",
@@ -61,10 +64,27 @@ class Encoder(JSONEncoder):
                 return rule(o)
         if hasattr(o, "__dataclass_fields__") and not isinstance(o, type):
             return {name: getattr(o, name) for name in o.__dataclass_fields__}
-        functional = sys.modules.get("django.utils.functional")
-        if functional is not None and isinstance(o, functional.Promise):
-            return str(o)
+        if "django.utils.functional" in sys.modules:
+            return _plain_of_django(o, super().default)
         return super().default(o)
+
+
+def _plain_of_django(o: Any, otherwise: Callable[[Any], Any]) -> Any:
+    """What Django adds to Python's types, where a program has imported it."""
+    functional = sys.modules["django.utils.functional"]
+    if isinstance(o, functional.Promise):
+        return str(o)
+    if issubclass(type(o), functional.LazyObject):  # of any type: isinstance would see that one
+        _ = o.__class__  # evaluates it
+        return o._wrapped
+    query = sys.modules.get("django.db.models.query")
+    if (
+        query is not None
+        and isinstance(o, query.QuerySet)
+        and not issubclass(o._iterable_class, query.ModelIterable)
+    ):
+        return list(o)
+    return otherwise(o)
 
 
 @functools.cache
@@ -186,6 +206,17 @@ def encode_result(
     return MULTIPART, _with_parts(body, pieces)[1]
 
 
+_TYPES = {JSON[0]: JSON_TYPE, TEXT[0]: "text/plain; charset=utf-8", BYTES[0]: BYTES_TYPE}
+
+
+def content_type_of(payload: bytes) -> str:
+    """The content type of a RESULT frame's payload, which its first byte tells."""
+    kind = _TYPES.get(payload[0])
+    if kind is None:  # multipart: its boundary is what it begins with
+        kind = "multipart/form-data; boundary=" + payload[3 : payload.index(b"\r\n", 3)].decode()
+    return kind
+
+
 def _with_parts(body: bytes, pieces: Mapping[str, bytes]) -> tuple[str, bytes]:
     from jshost.multipart import Part, encode_parts
 
@@ -296,13 +327,13 @@ def _encode_value(value: Any, encoder: type[json.JSONEncoder], what: str) -> _En
     """
     try:
         return _encode(encoder)(value).encode("ascii", "surrogatepass"), None
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, RecursionError):
         from jshost.attachments import Refused, detach
 
         try:
             plain, pieces = detach(value, encoder(allow_nan=False), what)
         except Refused as refused:
-            raise refused.kind(str(refused)) from error
+            raise refused.kind(str(refused)) from None
         if not pieces:  # the encoder itself failed: in __json__(), say
             raise
     return _encode(encoder)(plain).encode("ascii", "surrogatepass"), pieces

@@ -84,8 +84,8 @@ def test_what_users_import_does_not_import_the_server_or_the_manager() -> None:
     assert breaches(modules, lambda name: not belongs(name, forbidden)) == []
 
 
-def test_workers_import_only_workers_exceptions_and_wire() -> None:
-    allowed = ["jshost.workers", "jshost.exceptions", "jshost.wire"]
+def test_workers_import_only_workers_exceptions_wire_and_options() -> None:
+    allowed = ["jshost.workers", "jshost.exceptions", "jshost.wire", "jshost.options"]
 
     def is_allowed(name: str) -> bool:
         return top(name) != "jshost" or name == "jshost" or belongs(name, allowed)
@@ -97,6 +97,20 @@ def test_workers_know_nothing_of_http() -> None:
     forbidden = ["starlette", "uvicorn", "httptools", "httpx", "h11", "http", "urllib", "click"]
     modules = inside("jshost.workers")
     assert breaches(modules, lambda name: not belongs(name, forbidden)) == []
+
+
+def test_an_embedded_host_needs_no_server_and_no_http() -> None:
+    forbidden = ["jshost.server", "jshost.host", "jshost.transport", "jshost.http1", "psutil"]
+    forbidden += ["jshost.transport_async", "jshost.transport_httpx", "httptools", "http", "uvloop"]
+    modules = inside("jshost.embedding")
+    assert len(modules) > 5
+    assert breaches(modules, lambda name: not belongs(name, forbidden)) == []
+
+
+def test_pools_are_driven_by_any_loop() -> None:
+    names = "channel", "loop", "pool", "pools", "process", "reactor"
+    modules = [f"jshost.workers.{name}" for name in names]
+    assert breaches(modules, lambda name: top(name) != "asyncio") == []
 
 
 def test_only_the_server_knows_starlette_and_uvicorn() -> None:

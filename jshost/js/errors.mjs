@@ -82,7 +82,7 @@ function describeLikeError(error, depth) {
   const properties = readProperties(error);
   if (Object.keys(properties).length > 0) described.properties = properties;
   const {cause} = error;
-  if (cause !== undefined && cause !== null && depth < DEEPEST_CAUSE) described.cause = describe(cause, depth + 1);
+  if (cause !== undefined && cause !== null && cause !== error && depth < DEEPEST_CAUSE) described.cause = describe(cause, depth + 1);
   return described;
 }
 

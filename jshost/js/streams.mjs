@@ -224,17 +224,25 @@ function refused(reason) {
 export async function drive(call, stream, source) {
   const producer = iteratorOf(source);
   let isWaiting = false;
+  /** @type {(step?: any) => void} */
+  let wake = () => {};
   stream.onStop = () => {
-    // Only a generator that waits must be told from here: it may wait for long.
+    // An async generator that waits ends when what it waits for has come; the call ends now.
     if (isWaiting) void close(producer);
     if (typeof source.destroy === 'function') source.destroy();
+    wake();
   };
   try {
     for (;;) {
       let step = producer.next();
       if (isThenable(step)) {
         isWaiting = true;
-        step = await step;
+        const next = step;
+        step = await new Promise((resolve, reject) => {
+          wake = resolve; // not Promise.race: a promise that lives longer would collect reactions
+          next.then(resolve, reject);
+        });
+        if (call.cancelled || call.settled) throw call.signal.reason;
         isWaiting = false;
       }
       if (call.cancelled || call.settled) break;
@@ -247,7 +255,7 @@ export async function drive(call, stream, source) {
       if (call.cancelled || call.settled) break;
     }
   } catch (error) {
-    await close(producer);
+    if (!isWaiting) await close(producer);
     throw error;
   }
   await close(producer);

@@ -172,8 +172,8 @@ function accept({functions, host}, {callId, payload}) {
   const {header, body} = splitCall(payload);
   const call = new Call(callId, header, host, outbox);
   calls.set(callId, call);
-  const fn = functions.get(header.name);
   try {
+    const fn = functions.get(header.name) ?? host.config.functionOf?.(header.name); // see listed.mjs
     if (fn === undefined) {
       throw new CallError('unknown_function', `Not found. Unknown function "${header.name}"`);
     }

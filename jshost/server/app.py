@@ -6,6 +6,7 @@ Calls go straight to a pool; the other paths are a Starlette application.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 import uuid
@@ -115,6 +116,7 @@ class App:
             content_type=content_type,
             stream=headers.wants_stream,
             traceparent=headers.traceparent,
+            one_of_many=route.pool.is_busy,
         )
         return exchange
 
@@ -279,6 +281,9 @@ class Freshening:
             self._exchange = self._app.begin_calls(self._request, self._name, self._connection)
         except RemoteError as error:
             self._connection.send_error(error)
+        except Exception as error:
+            logging.getLogger("jshost.host").exception("a request could not be answered")
+            self._connection.send_error(RemoteError(f"a mistake in the host itself: {error}"))
 
 
 def _smaller(asked_s: float | None, allowed_s: float | None) -> float | None:

@@ -71,6 +71,7 @@ class Connection(asyncio.Protocol):
         self._reader = RequestReader(self)
         self._read_at = time.monotonic()
         self._closing = False
+        self._unsent_bytes = 0
         # The requests that are being answered
         self._waiting: deque[tuple[Request, RemoteError | None]] = deque()
         self._answering: Request | None = None
@@ -262,7 +263,11 @@ class Connection(asyncio.Protocol):
         """Close it when nothing has come for too long."""
         if self._answering is not None:
             return
-        if self._closing:
+        unsent = self._transport.get_write_buffer_size()
+        if unsent != self._unsent_bytes:  # a slow client, but it takes its answer
+            self._unsent_bytes, self._read_at = unsent, now
+            return
+        if self._closing or unsent:
             if now - self._read_at > keep_alive_s:
                 self._transport.abort()  # its client does not take its last bytes
         elif self._reader.is_late(now, keep_alive_s):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 
@@ -28,10 +29,12 @@ class HttpServer:
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
-        self._closing = False
+        self._listeners: list[socket.socket] = []
+        self._accepting: set[asyncio.Task[object]] = set()
 
     async def start(self, listeners: list[socket.socket]) -> None:
         loop = asyncio.get_running_loop()
+        self._listeners = listeners
         for listener in listeners:
             create = (
                 loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
@@ -40,12 +43,24 @@ class HttpServer:
         self._plan_sweep()
 
     def stop_accepting(self) -> None:
+        """Accept whoever waits to be, and nobody else: those would be reset, and not know whether
+        they had been heard."""
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):
+                while True:
+                    sock, _ = listener.accept()
+                    sock.setblocking(False)
+                    accepting = loop.connect_accepted_socket(self._connect, sock)
+                    task = loop.create_task(accepting)
+                    self._accepting.add(task)
+                    task.add_done_callback(self._accepting.discard)
+        self._listeners = []
         for server in self._servers:
             server.close()
 
     def shut_down(self) -> None:
         """Close each connection, once its answers are written."""
-        self._closing = True
         for connection in list(self._connections):
             connection.shut_down()
 

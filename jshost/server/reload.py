@@ -20,6 +20,7 @@ __all__ = ["Reloader"]
 logger = logging.getLogger("jshost.reload")
 
 LOAD_TIMEOUT_S = 30.0
+POLL_S = 0.002
 TRIES = 50
 """How often a call looks again because files were saved while they were loaded."""
 
@@ -68,7 +69,9 @@ class Reloader:
             changed = [pool for pool in self._stamps if self._has_changed(pool)]
             for pool in changed:
                 self._reload(pool)
-            await asyncio.gather(*(pool.settle(LOAD_TIMEOUT_S) for pool in self._stamps))
+            end = time.monotonic() + LOAD_TIMEOUT_S
+            while not all(pool.is_settled for pool in self._stamps) and time.monotonic() < end:
+                await asyncio.sleep(POLL_S)
             if not changed:
                 return
 

@@ -169,5 +169,5 @@ def is_allowed_host(header: str, options: HostOptions) -> bool:
 
 def _safe_id(value: bytes) -> str:
     """A caller's request id, as far as it may stand in a log line or a header."""
-    text = value.decode("latin-1")[:128]
-    return text if text.isascii() and text.isprintable() else ""
+    text = value.decode("latin-1")
+    return text if len(text) <= 128 and text.isascii() and text.isprintable() else ""

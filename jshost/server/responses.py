@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import http
 import json
 from collections.abc import Iterable
 
 from jshost import wire
+from jshost.events import error_event, event
 from jshost.exceptions import RemoteError
 
 __all__ = [
@@ -46,11 +46,7 @@ _RESULT_HEADS = {form: _RESULT % kind for form, kind in _TYPES.items()}
 
 def content_type_of(payload: bytes) -> bytes:
     """The content type of a RESULT frame's payload, which its first byte tells."""
-    kind = _TYPES.get(payload[0])
-    if kind is None:  # multipart: its boundary is what it begins with
-        boundary = payload[3 : payload.index(b"\r\n", 3)]
-        kind = b"multipart/form-data; boundary=" + boundary
-    return kind
+    return _TYPES.get(payload[0]) or wire.content_type_of(payload).encode()
 
 
 def result_head(payload: bytes, request_id: str, keep_alive: bool) -> bytes:
@@ -85,6 +81,10 @@ def error_parts(error: RemoteError, wants_json: bool) -> tuple[int, list[Header]
         body, content_type = json.dumps(error.envelope()).encode(), b"application/json"
     else:
         text = error.stack if error.stack.startswith(error.error_name or "\0") else str(error)
+        cause = error.__cause__
+        while isinstance(cause, RemoteError):
+            text += f"\n\nCaused by: {cause.stack or cause}"
+            cause = cause.__cause__
         body = (text + "\n").encode("utf-8", "backslashreplace")
         content_type = b"text/plain; charset=utf-8"
     headers = [
@@ -115,19 +115,6 @@ def stream_head(request_id: str, chunked: bool) -> bytes:
             b"transfer-encoding: chunked\r\n" if chunked else b"connection: close\r\n",
         )
     )
-
-
-def event(name: bytes, payload: bytes) -> bytes:
-    """A CHUNK's or RESULT's payload as one event; bytes travel as base64 in ``<name>-bytes``, a
-    value that holds some in ``<name>-multipart``."""
-    if payload[0] != wire.JSON[0]:
-        kind = b"bytes" if payload[0] == wire.BYTES[0] else b"multipart"
-        return b"event: %s-%s\ndata: %s\n\n" % (name, kind, base64.b64encode(payload[1:]))
-    return b"event: %s\ndata: %s\n\n" % (name, payload[1:])
-
-
-def error_event(error: RemoteError) -> bytes:
-    return b"event: error\ndata: %s\n\n" % json.dumps(error.envelope()).encode()
 
 
 def http_chunk(data: bytes) -> bytes:

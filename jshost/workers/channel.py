@@ -1,27 +1,37 @@
 """One worker as its pool talks to it: frames both ways, and its printed lines.
 
-Runs in: host (and any asyncio program that owns a pool).
+Runs in: host (and any program that owns a pool).
 """
 
 from __future__ import annotations
 
-import asyncio
+import errno
 import json
 import logging
 import os
+import socket
 from collections import deque
-from typing import IO, Any, Protocol, cast
+from typing import Any, Protocol
 
 from jshost.workers import frames
-from jshost.workers.output import LineSplitter, parse_line
+from jshost.workers.loop import Loop
+from jshost.workers.output import Line, LineSplitter, parse_line
 from jshost.workers.process import WorkerProcess
 
-__all__ = ["ChannelOwner", "WorkerChannel"]
+__all__ = ["ChannelOwner", "WorkerChannel", "log_line"]
 
 logger = logging.getLogger("jshost.pool")
 output_logger = logging.getLogger("jshost.worker")
 
 STDERR_TAIL_LINES = 20
+READ_BYTES = 64 * 1024
+"""What is read at once. From 128 KB on, malloc maps new memory for every read (M_MMAP_THRESHOLD),
+which costs more than the read itself; the rest of a large frame is worth it."""
+LARGE_READ_BYTES = 512 * 1024
+NO_COPY_BYTES = 64 * 1024
+"""A payload over this is sent beside its header, not copied behind it."""
+MAX_BUFFERS = 64
+NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
 
 class ChannelOwner(Protocol):
@@ -34,74 +44,90 @@ class ChannelOwner(Protocol):
     def on_load_failed(self, worker: WorkerChannel, failure: dict[str, Any]) -> None: ...
     def on_pong(self, worker: WorkerChannel) -> None: ...
     def on_gone(self, worker: WorkerChannel) -> None: ...
+    def on_line(self, worker: WorkerChannel, level: int, line: Line) -> None: ...
 
 
-class WorkerChannel(asyncio.Protocol):
+class WorkerChannel:
     """One worker's channel and outputs."""
 
-    def __init__(self, number: int, process: WorkerProcess, owner: ChannelOwner) -> None:
+    def __init__(
+        self, number: int, process: WorkerProcess, owner: ChannelOwner, loop: Loop
+    ) -> None:
         self.number = number
         self.process = process
         self.load_error = ""
         self.expected_end = False
         self.is_ready = False
-        self.is_connected = False
+        self.is_connected = True
         self.is_gone = False
-        self.open_outputs = 0
-        self._pidfd = -1
+        self._loop = loop
         self._owner = owner
         self._decoder = frames.Decoder()
         self._stderr_tail: deque[str] = deque(maxlen=STDERR_TAIL_LINES)
-        self._unsent: list[bytes] = []
+        self._unsent: deque[bytes | memoryview] = deque()
+        """What the socket's buffer did not take; the calls it belongs to are bounded."""
         self._held: list[bytes] = []
-        self._transport: asyncio.Transport | None = None
-        self._pipes: list[asyncio.BaseTransport] = []
-        self._connecting = asyncio.get_running_loop().create_task(self._connect())
+        self._socket = process.channel
+        self._socket.setblocking(False)
+        self._fd = self._socket.fileno()
+        self._pidfd = -1
+        self._pipes = [
+            OutputPipe(process.stdout.fileno(), logging.INFO, self, loop),
+            OutputPipe(process.stderr.fileno(), logging.WARNING, self, loop),
+        ]
+        loop.add_reader(self._fd, self._on_readable)
+        self._watch_process()
 
-    async def _connect(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            await self._watch(self.process.stdout, logging.INFO)
-            await self._watch(self.process.stderr, logging.WARNING)
-            await loop.create_unix_connection(lambda: self, sock=self.process.channel)
-            self._watch_process()
-        except OSError as error:
-            logger.error("worker %d cannot be talked to: %s", self.number, error)
-            self._owner.on_gone(self)
-
-    async def _watch(self, pipe: IO[bytes], level: int) -> None:
-        self.open_outputs += 1
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_read_pipe(lambda: OutputPipe(self, level), pipe)
-        self._pipes.append(transport)
+    @property
+    def open_outputs(self) -> int:
+        """How many of stdout and stderr have not come to their end."""
+        return sum(pipe.is_open for pipe in self._pipes)
 
     def _watch_process(self) -> None:
         """Hear of the process's end though a child of it holds the channel open (Linux)."""
-        if hasattr(os, "pidfd_open"):
+        if not hasattr(os, "pidfd_open"):
+            return
+        try:
             self._pidfd = os.pidfd_open(self.process.pid)
-            loop = asyncio.get_running_loop()
-            loop.add_reader(self._pidfd, self._on_process_end)
+        except OSError as error:  # it has ended, or this system is too old
+            if error.errno != errno.ESRCH:
+                logger.debug("worker %d is not watched by a pidfd: %s", self.number, error)
+            return
+        self._loop.add_reader(self._pidfd, self._on_process_end)
 
     def _on_process_end(self) -> None:
-        self._forget_process()
-        self._owner.on_gone(self)
+        if self.process.has_ended():
+            self._forget_process()
+            self._owner.on_gone(self)
 
     def _forget_process(self) -> None:
         if self._pidfd >= 0:
-            asyncio.get_running_loop().remove_reader(self._pidfd)
+            self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
 
-    # asyncio.Protocol
+    # Hearing
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses
-        self.is_connected = True
-        for data in self._unsent:
-            self._transport.write(data)
-        self._unsent.clear()
+    def _on_readable(self) -> None:
+        large = self._decoder.missing_bytes > READ_BYTES
+        try:
+            data = self._socket.recv(LARGE_READ_BYTES if large else READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            if self.is_connected:
+                self._disconnect()
+                self._owner.on_gone(self)
+            return
+        try:
+            self._take(data)
+        except BaseException:  # a mistake, or Ctrl-C in mid-work: answers may be lost, so let it be
+            self.process.kill()
+            raise
 
-    def data_received(self, data: bytes) -> None:
+    def _take(self, data: bytes) -> None:
         owner = self._owner
         try:
             received = self._decoder.feed(data)
@@ -115,7 +141,7 @@ class WorkerChannel(asyncio.Protocol):
             elif kind == frames.CHUNK:
                 owner.on_chunk(call_id, payload)
             elif kind == frames.LOG:
-                self.log(json.loads(payload))
+                self._log(json.loads(payload))
             elif kind == frames.PONG:
                 owner.on_pong(self)
             elif kind == frames.READY and self.is_ready:
@@ -126,46 +152,92 @@ class WorkerChannel(asyncio.Protocol):
             elif kind == frames.ERROR:
                 owner.on_load_failed(self, json.loads(payload))
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.is_connected = False
-        self._owner.on_gone(self)
-
     # Doing
 
     def send(self, kind: int, call_id: int, payload: bytes = b"") -> None:
         if self._held:
             self._flush()
-        data = frames.encode(kind, call_id, payload)
-        if self._transport is not None:
-            self._transport.write(data)
+        if len(payload) > NO_COPY_BYTES:
+            self._unsent.append(frames.encode_header(kind, call_id, len(payload)))
+            self._unsent.append(memoryview(payload))
+            if len(self._unsent) == 2:
+                self._send_rest()
         else:
-            self._unsent.append(data)
+            self._write(frames.encode(kind, call_id, payload))
 
     def send_soon(self, kind: int, call_id: int, payload: bytes) -> None:
         """Send it together with what else is sent so, at the end of this turn of the loop."""
+        if len(payload) > NO_COPY_BYTES:
+            self.send(kind, call_id, payload)
+            return
         if not self._held:
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop.call_soon(self._flush)
         self._held.append(frames.encode(kind, call_id, payload))
 
     def _flush(self) -> None:
-        data, self._held = b"".join(self._held), []
-        if self._transport is None:
+        if self._held:
+            data, self._held = b"".join(self._held), []
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self._unsent:
             self._unsent.append(data)
-        elif data:
-            self._transport.write(data)
+            return
+        try:
+            sent = self._socket.send(data, NO_SIGNAL)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            return  # it is gone, which the reading end hears
+        if sent < len(data):
+            self._unsent.append(memoryview(data)[sent:])
+            self._loop.add_writer(self._fd, self._send_rest)
+
+    def _send_rest(self) -> None:
+        """Send what waits, as far as the socket's buffer takes it; the loop says when more fits."""
+        unsent = self._unsent
+        try:
+            while unsent:
+                buffers = [unsent[index] for index in range(min(len(unsent), MAX_BUFFERS))]
+                sent = self._socket.sendmsg(buffers, (), NO_SIGNAL)
+                while unsent and sent >= len(unsent[0]):
+                    sent -= len(unsent.popleft())
+                if sent:
+                    unsent[0] = memoryview(unsent[0])[sent:]
+        except (BlockingIOError, InterruptedError):
+            self._loop.add_writer(self._fd, self._send_rest)
+            return
+        except OSError:
+            unsent.clear()  # it is gone, which the reading end hears
+        if self.is_connected:
+            self._loop.remove_writer(self._fd)
 
     def drain(self) -> None:
         if not self.expected_end:
             self.expected_end = True
             self.send(frames.DRAIN, 0)
 
+    def _disconnect(self) -> None:
+        if self.is_connected:
+            self.is_connected = False
+            self._unsent.clear()
+            self._held.clear()
+            self._loop.remove_reader(self._fd)
+            self._loop.remove_writer(self._fd)
+
     def close(self) -> None:
         self._forget_process()
-        if self._transport is not None:
-            self._transport.close()
+        self._disconnect()
         for pipe in self._pipes:
             pipe.close()
         self.process.close()
+
+    def abandon(self) -> None:
+        """In a forked child: close our copies of the descriptors, and leave the worker alone."""
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+        self.process.abandon()
 
     # Saying
 
@@ -173,21 +245,11 @@ class WorkerChannel(asyncio.Protocol):
         line = parse_line(raw)
         if level == logging.WARNING:
             self._stderr_tail.append(line.text)
-        self.log(
-            {
-                "level": "info" if level == logging.INFO else "warning",
-                "message": line.text,
-                "function": line.function,
-                "requestId": line.request_id,
-            }
-        )
+        self._owner.on_line(self, level, line)
 
-    def log(self, entry: dict[str, Any]) -> None:
+    def _log(self, entry: dict[str, Any]) -> None:
         level = logging.getLevelNamesMapping().get(str(entry["level"]).upper(), logging.INFO)
-        where = f"worker {self.number}"
-        if entry["function"]:
-            where += f" {entry['function']} {entry['requestId']}"
-        output_logger.log(level, "[%s] %s", where, entry["message"])
+        log_line(self, level, Line(entry["message"], entry["function"], entry["requestId"]))
 
     def obituary(self) -> str:
         """What is known of the worker's end: how it ended, and what it said last."""
@@ -198,19 +260,45 @@ class WorkerChannel(asyncio.Protocol):
         return text
 
 
-class OutputPipe(asyncio.Protocol):
-    """A worker's stdout or stderr, line by line into the host's log."""
+def log_line(worker: WorkerChannel, level: int, line: Line) -> None:
+    """Log what a function said, with the worker's and the call's id."""
+    where = f"worker {worker.number}"
+    if line.function:
+        where += f" {line.function} {line.request_id}"
+    output_logger.log(level, "[%s] %s", where, line.text)
 
-    def __init__(self, worker: WorkerChannel, level: int) -> None:
-        self._worker = worker
+
+class OutputPipe:
+    """A worker's stdout or stderr, line by line."""
+
+    def __init__(self, fd: int, level: int, worker: WorkerChannel, loop: Loop) -> None:
+        self.is_open = True
+        self._fd = fd
         self._level = level
+        self._worker = worker
+        self._loop = loop
         self._splitter = LineSplitter()
+        os.set_blocking(fd, False)
+        loop.add_reader(fd, self._on_readable)
 
-    def data_received(self, data: bytes) -> None:
-        for line in self._splitter.feed(data):
+    def _on_readable(self) -> None:
+        try:
+            data = os.read(self._fd, READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._say(self._splitter.feed(data))
+        else:
+            self.close()
+
+    def _say(self, lines: list[bytes]) -> None:
+        for line in lines:
             self._worker.printed(line, self._level)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        for line in self._splitter.end():
-            self._worker.printed(line, self._level)
-        self._worker.open_outputs -= 1
+    def close(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            self._loop.remove_reader(self._fd)
+            self._say(self._splitter.end())

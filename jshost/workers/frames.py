@@ -96,6 +96,11 @@ class Decoder:
         """How many bytes of an unfinished frame are held."""
         return self._size if self._chunks else 0
 
+    @property
+    def missing_bytes(self) -> int:
+        """How many bytes an unfinished frame still needs, as far as is known; 0: there is none."""
+        return self._need - self._size if self._chunks else 0
+
 
 def call_payload(header: bytes, body: bytes) -> bytes:
     """A CALL's payload: ``header length u16 · header · body``, the body's bytes untouched."""

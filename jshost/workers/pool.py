@@ -1,11 +1,11 @@
-"""The workers of one config file, on an asyncio loop: carries out what the scheduler decides.
+"""The workers of one config file: carries out what the scheduler decides.
 
-Runs in: host (and any asyncio program that owns a pool).
+Runs in: host (and any program that owns a pool). Whoever owns it gives it a loop; it runs in the
+thread that drives that loop, or under its lock.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import math
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from jshost.exceptions import ConfigError, ProcessError, RemoteError, from_envelope
 from jshost.workers import frames
-from jshost.workers.channel import WorkerChannel
+from jshost.workers.channel import WorkerChannel, log_line
 from jshost.workers.decisions import (
     Action,
     Cancel,
@@ -29,7 +29,10 @@ from jshost.workers.decisions import (
     Refused,
     Send,
     Spawn,
+    State,
 )
+from jshost.workers.loop import Handle, Loop
+from jshost.workers.output import Line
 from jshost.workers.process import Launch, spawn
 from jshost.workers.scheduler import Scheduler
 
@@ -76,96 +79,127 @@ class PendingCall:
     caller: Caller
 
 
+LineListener = Callable[[WorkerChannel, int, Line], None]
+
+
 class Pool:
     """Starts, feeds, watches and replaces workers.
 
     Args:
         launch: how a worker is started.
         policy: the scheduler's numbers.
+        loop: watches the workers' descriptors and the clock.
+        on_started: called once, with what the first worker says of itself (language, version,
+            functions, options), or with why the config file does not load.
         on_halt: called once with a reason when the pool cannot go on.
         on_ready: called with what every worker says of itself, and of the files it has read.
+        on_line: called with each line that functions print, and its level.
     """
 
     def __init__(
         self,
         launch: Launch,
         policy: Policy,
+        loop: Loop,
+        on_started: Callable[[dict[str, Any] | ConfigError], None],
         on_halt: Callable[[str], None],
         on_ready: Callable[[dict[str, Any]], None] = lambda ready: None,
+        on_line: LineListener = log_line,
     ) -> None:
         self.launch = launch
         self.scheduler = Scheduler(policy)
         self.workers: dict[int, WorkerChannel] = {}
         self.load_error = ""
         """Why the code does not load, since the last worker tried to."""
+        self.on_line = on_line
+        self._on_started = on_started
         self._on_halt = on_halt
         self._on_ready = on_ready
         self._calls: dict[int, PendingCall] = {}
         self._last_call_id = 0
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._loop = loop
+        self._timer: Handle | None = None
         self._wake = math.inf
-        self._started: asyncio.Future[dict[str, Any]] = self._loop.create_future()
-        self._burials: set[asyncio.Task[None]] = set()
+        self._has_started = False
 
     # The life of the pool
 
     def begin(self) -> None:
-        """Spawn the first worker; `started` tells when it has loaded the config.
+        """Spawn the first worker; `on_started` tells when it has loaded the config.
 
         Raises:
             ConfigError: the worker's program cannot be run.
         """
         self._act(self.scheduler.start(time.monotonic()))
 
-    async def started(self) -> dict[str, Any]:
-        """What the first worker said of itself: language, version, functions, options.
-
-        Raises:
-            ConfigError: the config file does not load; the text ends with the stack.
-        """
-        return await self._started
-
     def set_policy(self, policy: Policy) -> None:
         """Change the numbers, once the config that holds them has been loaded."""
         self._act(self.scheduler.set_policy(policy, time.monotonic()))
 
-    async def stop(self, deadline: float) -> None:
-        """End all workers: let calls finish until `deadline` (monotonic seconds), then kill."""
+    def stop(self, deadline: float, on_stopped: Callable[[], None]) -> None:
+        """End all workers: let calls finish until `deadline` (monotonic seconds), then kill.
+
+        `on_stopped` is called when they are gone.
+        """
         self.scheduler.drain()
-        while not self.scheduler.idle and time.monotonic() < deadline:
-            await asyncio.sleep(POLL_S)
+        self._once(
+            lambda: self.scheduler.idle, deadline, lambda: self._end_workers(deadline, on_stopped)
+        )
+
+    def _end_workers(self, deadline: float, on_stopped: Callable[[], None]) -> None:
         self._act(self.scheduler.halt())
         for worker in list(self.workers.values()):
             worker.drain()
         end = min(deadline, time.monotonic() + END_S)
-        while self.workers and time.monotonic() < end:
-            await asyncio.sleep(POLL_S)
+        self._once(lambda: not self.workers, end, lambda: self._kill_workers(on_stopped))
+
+    def _kill_workers(self, on_stopped: Callable[[], None]) -> None:
         for worker in list(self.workers.values()):
             worker.process.kill()
-        await self._buried()
+        end = time.monotonic() + END_S
+        self._once(lambda: not self.workers, end, lambda: self._end(on_stopped))
+
+    def _end(self, on_stopped: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        on_stopped()
 
-    async def _buried(self) -> None:
-        end = time.monotonic() + END_S
-        while (self.workers or self._burials) and time.monotonic() < end:
-            await asyncio.sleep(POLL_S)
+    def _once(
+        self, condition: Callable[[], bool], deadline: float, then: Callable[[], None]
+    ) -> None:
+        """Go on as soon as the condition holds, or at the deadline."""
+        if condition() or time.monotonic() >= deadline:
+            then()
+        else:
+            self._loop.call_later(POLL_S, lambda: self._once(condition, deadline, then))
+
+    def abandon(self) -> None:
+        """In a forked child: the workers are the parent's; close our copies of what leads there."""
+        for worker in self.workers.values():
+            worker.abandon()
 
     # The code has changed
 
     def reload(self) -> None:
-        """New workers for new calls; the old ones finish theirs. `settle` waits for the new."""
+        """New workers for new calls; the old ones finish theirs; then the pool `is_settled`."""
         self._act(self.scheduler.reload(time.monotonic()))
 
-    async def settle(self, timeout_s: float) -> None:
-        """Wait until a worker can take calls, or it is known that the code does not load."""
-        end = time.monotonic() + timeout_s
+    @property
+    def is_settled(self) -> bool:
+        """Whether a worker can take calls, or it is known that the code does not load."""
         scheduler = self.scheduler
-        while not (scheduler.ready or scheduler.broken or scheduler.halted or scheduler.draining):
-            if time.monotonic() >= end:
-                return
-            await asyncio.sleep(POLL_S)
+        return scheduler.ready or scheduler.broken or scheduler.halted or scheduler.draining
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether nothing is due but answers and deadlines: no worker is being stopped or replaced,
+        and no cancelled call is waited for."""
+        scheduler = self.scheduler
+        return not (
+            any(worker.is_gone for worker in self.workers.values())
+            or any(worker.state is State.RETIRING for worker in scheduler.workers.values())
+            or any(call.drop_by is not None for call in scheduler.calls.values())
+        )
 
     # Calls
 
@@ -216,7 +250,7 @@ class Pool:
         self._calls[call_id] = pending
         if worker is not None:
             channel = self.workers[worker]
-            if one_of_many:
+            if one_of_many or len(self.scheduler.workers[worker].calls) > 1:
                 channel.send_soon(frames.CALL, call_id, payload)
             else:
                 channel.send(frames.CALL, call_id, payload)
@@ -224,6 +258,11 @@ class Pool:
         if self.scheduler.next_wake < self._wake:
             self._plan_tick()
         return pending
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether calls are in flight: then more are likely to come in this turn of the loop."""
+        return bool(self._calls)
 
     def cancel(self, pending: PendingCall) -> None:
         """The caller left. The worker is told; the answer is dropped."""
@@ -270,6 +309,8 @@ class Pool:
                 message = self.load_error
             elif action.code == "draining":
                 message = REFUSALS["draining"]
+            elif self.scheduler.halted and self.scheduler.draining:
+                message = "the host was stopped before the function had finished"
             elif worker is not None:
                 message = worker.obituary()
             else:
@@ -287,8 +328,9 @@ class Pool:
         self.load_error = ""
         self._on_ready(ready)
         self._act(self.scheduler.worker_ready(worker.number, time.monotonic()))
-        if not self._started.done():
-            self._started.set_result(ready)
+        if not self._has_started:
+            self._has_started = True
+            self._on_started(ready)
 
     def on_update(self, ready: dict[str, Any]) -> None:
         self._on_ready(ready)
@@ -303,7 +345,7 @@ class Pool:
             text += f"\n{failure['stack']}"
         worker.load_error = self.load_error = text
         self._on_ready({"files": failure.get("files", [])})
-        if self._started.done():
+        if self._has_started:
             logger.error("worker %d: %s", worker.number, text)
 
     def on_gone(self, worker: WorkerChannel) -> None:
@@ -313,29 +355,31 @@ class Pool:
             return
         worker.is_gone = True
         self.scheduler.worker_lost(worker.number)
-        task = self._loop.create_task(self._bury(worker))
-        self._burials.add(task)
-        task.add_done_callback(self._burials.discard)
-
-    async def _bury(self, worker: WorkerChannel) -> None:
-        process = worker.process
         end = time.monotonic() + (END_S if worker.expected_end else LAST_OUTPUT_S)
-        while not process.has_ended() or worker.open_outputs or worker.is_connected:
-            if time.monotonic() >= end:
-                if process.has_ended():
-                    break  # processes that it started, and let go of, hold its pipes
-                process.kill()
-                end = time.monotonic() + END_S
-            await asyncio.sleep(POLL_S)
+        self._loop.call_soon(lambda: self._bury(worker, end))
+
+    def _bury(self, worker: WorkerChannel, end: float) -> None:
+        process = worker.process
+        if not process.has_ended() or worker.open_outputs or worker.is_connected:
+            now, has_ended = time.monotonic(), process.has_ended()
+            if now < end or not has_ended:  # else what it started, and let go of, holds its pipes
+                if now >= end:
+                    process.kill()
+                    end = now + END_S
+                self._loop.call_later(POLL_S, lambda: self._bury(worker, end))
+                return
         if not worker.expected_end:
-            logger.log(logging.ERROR if self._started.done() else logging.DEBUG, worker.obituary())
-        if not self._started.done():
-            self.scheduler.halted = True
+            logger.log(logging.ERROR if self._has_started else logging.DEBUG, worker.obituary())
+        failure: ConfigError | None = None
+        if not self._has_started:
+            self._has_started = self.scheduler.halted = True
             ended = f"{self.launch.config_file}: did not load: {worker.obituary()}"
-            self._started.set_exception(ConfigError(worker.load_error or ended))
+            failure = ConfigError(worker.load_error or ended)
         self._act(self.scheduler.worker_gone(worker.number, time.monotonic()))
         del self.workers[worker.number]
         worker.close()
+        if failure is not None:
+            self._on_started(failure)
 
     # What the scheduler decides
 
@@ -377,13 +421,13 @@ class Pool:
         try:
             process = spawn(self.launch)
         except ConfigError as error:
-            if not self._started.done():
+            if not self._has_started:
                 raise  # `begin` tells its caller
             self.load_error = str(error)
             logger.error("worker %d: %s", number, error)
             self._act(self.scheduler.worker_gone(number, time.monotonic()))
             return
-        self.workers[number] = WorkerChannel(number, process, self)
+        self.workers[number] = WorkerChannel(number, process, self, self._loop)
 
     def _halt(self, reason: str, number: int) -> None:
         worker = self.workers.get(number)  # none: it could not even be spawned

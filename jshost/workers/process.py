@@ -56,11 +56,13 @@ class Launch:
         command: the program and its arguments, before the ones that `spawn` adds.
         config_file: the absolute path of the config file it loads.
         settings: what else the worker is told, as JSON: ``{"options": [names], ...}``.
+        environment: environment variables that it gets beside ours.
     """
 
     command: Sequence[str]
     config_file: Path
     settings: Mapping[str, object] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def for_config(
@@ -69,6 +71,7 @@ class Launch:
         settings: Mapping[str, object],
         *,
         path_to_node: str | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Launch:
         """The launch for a config file of either language.
 
@@ -85,7 +88,7 @@ class Launch:
             command = [node.path, str(JS_FOLDER / "worker.mjs")]
         else:
             command = [sys.executable, "-P", "-X", "utf8", str(PYTHON_WORKER)]
-        return cls(command, config_file, settings)
+        return cls(command, config_file, settings, environment or {})
 
 
 @dataclass(slots=True)
@@ -138,6 +141,13 @@ class WorkerProcess:
             os.close(self._lifeline)
             self._lifeline = -1
         self.channel.close()
+        self.stdout.close()
+        self.stderr.close()
+
+    def abandon(self) -> None:
+        """In a forked child: close our copies; the worker is the parent's to wait for."""
+        self.popen.returncode = 0
+        self.close()
 
 
 def spawn(launch: Launch) -> WorkerProcess:
@@ -167,6 +177,7 @@ def spawn(launch: Launch) -> WorkerProcess:
                 stderr=subprocess.PIPE,
                 pass_fds=(theirs.fileno(), reading),
                 process_group=0,
+                env={**os.environ, **launch.environment} if launch.environment else None,
             )
         except OSError as error:
             raise ConfigError(f"{launch.command[0]}: cannot be run: {error}") from error

@@ -176,9 +176,9 @@ def envelope(call: Call, error: BaseException) -> dict[str, Any]:
 
 
 def _describe(error: BaseException, depth: int) -> dict[str, Any]:
-    """An error and what caused it; the outermost one's stack shows the chain as well."""
+    """An error and what caused it, each with its own stack."""
     try:
-        stack = user_traceback(error, chain=depth == 0)
+        stack = user_traceback(error, chain=False)
     except Exception:  # noqa: BLE001  a call must be answered, whatever its exception looks like
         stack = f"(its traceback cannot be shown: {traceback.format_exc(limit=0).strip()})"
     found: dict[str, Any] = {

@@ -7,9 +7,10 @@ import http.client
 import json
 import socket
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import pytest
-from conftest import RunningHost
+from conftest import RunningHost, StartHost
 
 from jshost.exceptions import FunctionNotFound, RequestError
 
@@ -341,3 +342,27 @@ def test_what_is_not_http_hurts_nobody(shared_host: RunningHost) -> None:
             assert data
             got += data
     assert "Traceback" not in shared_host.log_text()
+
+
+@both_languages
+def test_plain_text_shows_what_caused_an_error(serve: StartHost, tmp_path: Path, name: str) -> None:
+    """To curl, which asks for no envelope."""
+    (tmp_path / "fails.js").write_text(
+        "const cause = new TypeError('k');\n"
+        "exports.functions = {echo_js: () => { throw new Error('no such row', {cause}); }};"
+    )
+    config = """
+def fails():
+    try:
+        raise KeyError("k")
+    except KeyError as error:
+        raise ValueError("no such row") from error
+include = ["fails.js"]
+functions = {"echo_py": fails}
+"""
+    host = serve("host.config.py", config)
+    _, _, text = ask(host, "POST", f"/function/{name}")
+    first, _, cause = text.decode().partition("\n\nCaused by: ")
+    assert "no such row" in first
+    assert "KeyError" in cause or "TypeError: k" in cause
+    assert "no such row" not in cause

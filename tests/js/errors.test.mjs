@@ -188,12 +188,15 @@ describe('an error\'s cause', () => {
     assert.ok(!('cause' in describeError(new Error('a', {cause: null}), makeCall())));
   });
 
-  test('is followed five deep, also where it is its own', () => {
-    const error = /** @type {any} */ (new Error('again'));
-    error.cause = error;
+  test('is followed five deep, and not where it is its own', () => {
+    const [error, other] = /** @type {any[]} */ ([new Error('again'), new Error('and again')]);
+    error.cause = other;
+    other.cause = error;
     let depth = 0;
     for (let one = /** @type {any} */ (describeError(error, makeCall())); one.cause; one = one.cause) depth += 1;
     assert.equal(depth, 5);
+    other.cause = other;
+    assert.ok(!('cause' in describeError(other, makeCall())));
   });
 
   test('that throws when it is looked at says so', () => {

@@ -1,0 +1,93 @@
+"""Making embedded hosts. Runs in: programs that embed a host."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from jshost.conf import settings
+from jshost.embedding.host import EmbeddedHost
+from jshost.embedding.sources import CODE, read_source
+
+if TYPE_CHECKING:
+    from jshost.function import Function
+
+__all__ = ["default_host", "embedded", "javascript"]
+
+
+def embedded(
+    config: str | os.PathLike[str] | Mapping[str, str] | None = None, **options: Any
+) -> EmbeddedHost:
+    """A host inside of this program: no server, no port, nothing to start before.
+
+    Args:
+        config: a config file of either language; or functions by name, for Python
+            ``'module:function'``, for JavaScript ``'npm:package'``, ``'npm:package:export'`` or
+            ``'./file.js:export'``; None: the config file of the settings.
+        options: options of config files, in their Python spelling, that win over the file's:
+            ``workers=2``.
+
+    Returns:
+        The host, for ``with`` and ``async with``; without them, its workers end when it is closed,
+        when nobody refers to it any more, or with the program.
+
+    Raises:
+        ConfigError: there is no such file, an option is wrong, or there is no Node. That a file
+            does not load is raised by ``with``, or by the first call.
+
+    Example:
+        >>> with jshost.embedded("host.config.js", workers=2) as host:
+        ...     host.render(component="App")
+        ...     host.function("render", timeout=2).call(component="App")
+        >>> with jshost.embedded({"slug": "npm:slugify"}) as host: ...
+    """
+    return EmbeddedHost(read_source(config), options)
+
+
+def javascript(code: str, **options: Any) -> Function:
+    """A function made of the body of a JavaScript function: it sees its arguments as ``data``, and
+    ``require``, and may ``await``.
+
+    All of them share one Node process, which is started for the first one that is called.
+
+    Args:
+        code: what stands between a function's braces.
+        options: as for `jshost.Function`.
+
+    Example:
+        >>> add = jshost.javascript("return data.a + data.b")
+        >>> add.call(a=1, b=2)
+        3
+    """
+    from jshost.function import Function
+
+    return Function(code, _shared("javascript"), **options)  # type: ignore[arg-type]
+
+
+_hosts: dict[object, EmbeddedHost] = {}
+"""The hosts that live as long as the program: by config file, and the one for code."""
+_lock = threading.Lock()
+
+
+def default_host() -> EmbeddedHost:
+    """What `Function` calls where the setting EMBEDDED is on: one host for each config file."""
+    return _shared(settings.config_path())
+
+
+def _shared(key: object) -> EmbeddedHost:
+    with _lock:
+        host = _hosts.get(key)
+        if host is None:
+            source = CODE if key == "javascript" else read_source(os.fspath(key))  # type: ignore[call-overload]
+            host = _hosts[key] = EmbeddedHost(source, {})
+        return host
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,111 @@
+"""What an embedded host runs: a config file, functions by name, or an expression.
+
+Runs in: programs that embed a host.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jshost.conf import settings
+from jshost.embedding.runtime import Runtime
+from jshost.exceptions import ConfigError
+from jshost.workers.pools import Pools
+from jshost.workers.process import JAVASCRIPT_SUFFIXES, JS_FOLDER
+
+__all__ = ["Source", "read_source"]
+
+LISTED = "JSHOST_LISTED"
+"""The environment variable by which a worker is told of functions without a config file."""
+LISTED_JS = JS_FOLDER / "listed.mjs"
+LISTED_PYTHON = Path(__file__).with_name("listed_config.py")
+NOT_FROM_CALLER = {"address", "port", "uds", "disconnect_timeout", "allowed_hosts"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where functions come from.
+
+    Attributes:
+        name: what to call it.
+        config_file: the config file that workers load.
+        environment: what it is told, beside the program's own environment.
+        takes_code: whether the name of a function may be its code, in JavaScript.
+    """
+
+    name: str
+    config_file: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    takes_code: bool = False
+
+    def pools(self, runtime: Runtime, options: Mapping[str, Any]) -> Pools:
+        """Raises: ConfigError: no such file, no Node, a wrong option."""
+        return Pools(
+            self.config_file,
+            options,
+            runtime.reactor,
+            settings.PATH_TO_NODE,
+            on_line=runtime.on_line,
+            environment=self.environment,
+            takes_any_name=self.takes_code,
+        )
+
+
+CODE = Source("jshost.javascript", LISTED_JS, {LISTED: "{}"}, takes_code=True)
+
+
+def read_source(config: str | os.PathLike[str] | Mapping[str, str] | None) -> Source:
+    """What `jshost.embedded` was given.
+
+    Raises:
+        ConfigError: it is none of these, or functions of both languages.
+    """
+    if config is None:
+        return _file(settings.config_path())
+    if isinstance(config, str | os.PathLike):
+        return _file(Path(settings.SOURCE_ROOT or Path.cwd(), config).resolve())
+    if not isinstance(config, Mapping) or not config:
+        raise ConfigError(
+            f"embedded: give it a config file's path, or a dict of names to 'module:function', not "
+            f"{config!r}."
+        )
+    return _listed(config)
+
+
+def _file(path: Path) -> Source:
+    return Source(path.name, path)
+
+
+def _listed(functions: Mapping[str, str]) -> Source:
+    kinds = {name: _is_javascript(name, place) for name, place in functions.items()}
+    if len(set(kinds.values())) > 1:
+        raise ConfigError(
+            "embedded: the functions are of both languages; make an embedded host for each, or "
+            "write a host.config.py that includes a host.config.js."
+        )
+    name = f"{{{', '.join(functions)}}}"
+    if any(kinds.values()):
+        listed: dict[str, Any] = {"functions": dict(functions), "folder": str(Path.cwd())}
+        return Source(name, LISTED_JS, {LISTED: json.dumps(listed)})
+    listed = {
+        "functions": dict(functions),
+        "path": [entry or str(Path.cwd()) for entry in sys.path],
+    }
+    return Source(name, LISTED_PYTHON, {LISTED: json.dumps(listed)})
+
+
+def _is_javascript(name: str, place: str) -> bool:
+    """Whether a place is JavaScript's: ``npm:slugify``, ``npm:lodash:camelCase``,
+    ``./render.js:render``; else it is Python's ``module:function``."""
+    if not isinstance(name, str) or not isinstance(place, str) or ":" not in place:
+        raise ConfigError(
+            f"embedded: {name!r} must be a 'module:function' (Python), 'npm:package', "
+            f"'npm:package:export' or './file.js:export' (JavaScript), not {place!r}."
+        )
+    return place.startswith("npm:") or place.rpartition(":")[0].endswith(JAVASCRIPT_SUFFIXES)
