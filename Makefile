@@ -10,6 +10,7 @@ PROJECT := .venv/.project-installed
 DEVELOPMENT := .venv/.development-installed
 NPM := node_modules/.installed
 EXAMPLE_NPM := example/node_modules/.installed
+DJANGO_EXAMPLE_NPM := example/django/node_modules/.installed
 
 # tools/use-node links a Node here when the one on PATH will not do.
 export PATH := $(CURDIR)/.venv/node:$(PATH)
@@ -20,19 +21,22 @@ export PYTHON
 .DELETE_ON_ERROR:
 # Installations share .venv: one after the other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo test check bench format clean use-node
+.PHONY: help demo test test-django check bench format clean use-node
 
 help:  ## List what can be made
 	@echo 'Usage: make <target>'
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1 \2/p' Makefile | \
-		while read -r target text; do printf '  %-8s %s\n' "$$target" "$$text"; done
+		while read -r target text; do printf '  %-12s %s\n' "$$target" "$$text"; done
 
 demo: $(PROJECT) $(EXAMPLE_NPM)  ## Start a host, call functions of both languages, stop it
 	@.venv/bin/python example/demo.py
 
-test: $(DEVELOPMENT) $(NPM) $(EXAMPLE_NPM)  ## Run all tests, Python's and JavaScript's
+test: $(DEVELOPMENT) $(NPM) $(EXAMPLE_NPM) $(DJANGO_EXAMPLE_NPM)  ## Run all tests, Python's and JavaScript's
 	.venv/bin/python -m pytest
 	node --test tests/js/*.test.mjs
+
+test-django: $(DEVELOPMENT) $(DJANGO_EXAMPLE_NPM)  ## Test with Django 4.2, 5.2 and the newest
+	tools/test-django
 
 check: $(DEVELOPMENT) $(NPM)  ## Check style, types and which way imports go
 	.venv/bin/ruff check .
@@ -51,6 +55,7 @@ format: $(DEVELOPMENT)  ## Rewrite the Python code in its style
 
 clean:  ## Remove what was installed and what tools wrote
 	rm -rf .venv node_modules example/node_modules bench/.venv bench/node_modules
+	rm -rf .venv-django-* example/django/node_modules example/django/db.sqlite3
 	rm -rf build dist *.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
@@ -79,4 +84,9 @@ $(NPM): package.json package-lock.json .npmrc | use-node
 $(EXAMPLE_NPM): example/package.json example/package-lock.json example/.npmrc | use-node
 	@echo "Installing the example's npm packages."
 	@cd example && $(NPM_CI)
+	@touch $@
+
+$(DJANGO_EXAMPLE_NPM): example/django/package.json example/django/package-lock.json example/django/.npmrc | use-node
+	@echo "Installing the Django example's npm packages."
+	@cd example/django && $(NPM_CI)
 	@touch $@

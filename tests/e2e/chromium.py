@@ -127,8 +127,9 @@ class Page:
         """Wait until the expression is true."""
         end = time.monotonic() + ANSWER_TIMEOUT_S
         while not self.run(expression):
-            shown = self.run("document.documentElement.outerHTML")
-            assert time.monotonic() < end, f"never true: {expression}; the page:\n{shown}"
+            if time.monotonic() > end:
+                shown = self.run("document.documentElement.outerHTML")
+                raise AssertionError(f"never true: {expression}; the page:\n{shown}")
             time.sleep(0.02)
 
     def type(self, selector: str, text: str) -> None:

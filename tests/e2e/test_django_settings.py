@@ -115,6 +115,7 @@ def test_views_call_the_host_that_the_settings_name(serve: StartHost, project: P
 
 
 def test_the_app_passes_djangos_checks_without_a_host(project: Path) -> None:
+    (project / "site.config.js").write_text(HOST_CONFIG)
     done = python(project, str(project / "manage.py"), "check", "--fail-level", "WARNING")
     assert (done.returncode, done.stderr) == (0, "")
 

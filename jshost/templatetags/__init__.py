@@ -1,0 +1,1 @@
+"""What Django's templates can load. Runs in: callers."""
