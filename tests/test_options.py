@@ -10,6 +10,7 @@ import pytest
 
 from jshost.exceptions import ConfigError
 from jshost.options import PER_CONFIG, HostOptions, camel_case, option_names, read_options
+from jshost.workers import launch
 
 FIELDS = {field.name: field for field in dataclasses.fields(HostOptions)}
 
@@ -184,3 +185,8 @@ def test_an_option_with_a_help_text_has_a_flag() -> None:
     helped = [name for name, field in FIELDS.items() if field.metadata["help"]]
     assert len(helped) >= 8
     assert [name for name in helped if f"--{name.replace('_', '-')}" not in flags] == []
+
+
+def test_workers_are_told_all_names() -> None:
+    assert list(launch.OPTION_NAMES) == option_names()
+    assert HostOptions().threads == launch.DEFAULT_THREADS

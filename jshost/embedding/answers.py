@@ -180,7 +180,7 @@ class _Events(Waiter):
     def leave(self) -> None:
         """Stop reading: the function is told. From any thread, and from finalizers."""
         if not self._has_ended:
-            self._runtime.cancel(self)
+            self._runtime.cancel_soon(self)
 
 
 class StreamAnswer(_Events):
@@ -209,8 +209,12 @@ class StreamAnswer(_Events):
     def read(self) -> bytes:
         if not self._has_come:
             self.wait()
-        with self._runtime.reactor:
-            return self._take()
+        reactor = self._runtime.reactor
+        with reactor.lock:
+            data = self._take()
+            reactor.settle()
+        reactor.released()
+        return data
 
     def close(self) -> None:
         self.leave()

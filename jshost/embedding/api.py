@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jshost.conf import settings
-from jshost.embedding.host import EmbeddedHost
-from jshost.embedding.sources import CODE, read_source
+from jshost.embedding.sources import CODE, Source, read_source
 
 if TYPE_CHECKING:
+    from jshost.embedding.host import EmbeddedHost
     from jshost.function import Function
 
 __all__ = ["default_host", "embedded", "javascript"]
@@ -43,7 +43,22 @@ def embedded(
         ...     host.function("render", timeout=2).call(component="App")
         >>> with jshost.embedded({"slug": "npm:slugify"}) as host: ...
     """
-    return EmbeddedHost(read_source(config), options)
+    return _made(read_source(config), options)
+
+
+def _made(source: Source, options: Mapping[str, Any]) -> EmbeddedHost:
+    """The worker first: it takes longer to load than what is imported meanwhile."""
+    first = source.spawn(options)
+    try:
+        from jshost import function  # noqa: F401  the first call needs it
+        from jshost.embedding.host import EmbeddedHost
+
+        return EmbeddedHost(source, options, first)
+    except BaseException:
+        first.kill()
+        first.has_ended()
+        first.close()
+        raise
 
 
 def javascript(code: str, **options: Any) -> Function:
@@ -81,7 +96,7 @@ def _shared(key: object) -> EmbeddedHost:
         host = _hosts.get(key)
         if host is None:
             source = CODE if key == "javascript" else read_source(os.fspath(key))  # type: ignore[call-overload]
-            host = _hosts[key] = EmbeddedHost(source, {})
+            host = _hosts[key] = _made(source, {})
         return host
 
 

@@ -8,34 +8,19 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from jshost.embedding.answers import (
-    Answer,
-    AsyncAnswer,
-    AsyncReader,
-    AsyncStreamAnswer,
-    StreamAnswer,
-    error_response,
-)
-from jshost.embedding.batch import Batch
-from jshost.embedding.requests import MetaReader, function_name, smaller
+from jshost.embedding.requesting import RequestTaker
 from jshost.embedding.runtime import EXIT_S, Runtime
-from jshost.exceptions import ConfigError, ConnectionError, RemoteError, from_envelope
-from jshost.multipart import decode_parts, encode_parts
-from jshost.response import Response
-from jshost.workers.reactor import Waiter
+from jshost.exceptions import ConfigError, ConnectionError
 
 if TYPE_CHECKING:
-    from jshost.embedding.loops import LoopWatch
     from jshost.embedding.sources import Source
     from jshost.function import Function
-    from jshost.workers.pools import Route
+    from jshost.workers.process import WorkerProcess
 
 __all__ = ["EmbeddedHost"]
 
-BATCH_PATH = "/batch"
 
-
-class EmbeddedHost:
+class EmbeddedHost(RequestTaker):
     """The functions of a config file, run by workers of this program; made by `jshost.embedded`.
 
     It starts its workers when it is made, and ends them with `close`, at the end of ``with``, or
@@ -52,16 +37,17 @@ class EmbeddedHost:
 
     managed_logfile = None
 
-    def __init__(self, source: Source, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, source: Source, options: Mapping[str, Any], first: WorkerProcess | None = None
+    ) -> None:
+        super().__init__()
         self._source = source
         self._options = dict(options)
         self._lock = threading.Lock()
-        self._runtime: Runtime | None = None
         self._is_closed = False
-        self._meta = MetaReader()
         self._functions: dict[str, Function] = {}
         _hosts.add(self)
-        self._started()
+        self._started(first)
 
     # What users see
 
@@ -175,13 +161,14 @@ class EmbeddedHost:
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
 
-    def _started(self) -> Runtime:
+    def _started(self, first: WorkerProcess | None = None) -> Runtime:
         """The workers of this process."""
         with self._lock:
             if self._is_closed:
                 raise ConnectionError(f"{self._source.name}: this embedded host is closed.")
             if self._runtime is None:
-                self._runtime = Runtime(lambda runtime: self._source.pools(runtime, self._options))
+                source, options = self._source, self._options
+                self._runtime = Runtime(lambda runtime: source.pools(runtime, options), first)
                 weakref.finalize(self, self._runtime.close_soon).atexit = False
             return self._runtime
 
@@ -217,211 +204,6 @@ class EmbeddedHost:
         """In a forked child: the workers are the parent's."""
         self._lock = threading.Lock()
         self._runtime = None
-
-    # Requests, as `JSHost` takes them
-
-    def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
-        runtime = self._runtime
-        if runtime is None or not runtime.is_loaded:
-            runtime = self._loaded()
-        name = function_name(target)
-        if name is None:
-            return self._other_request(runtime, target, headers, body)
-        reactor = runtime.reactor
-        try:
-            with reactor.lock:
-                reactor.refresh()
-                route = runtime.pools.route(name)
-                answer = Answer(runtime, route.pool)
-                self._begin(runtime, route, headers, body, answer)
-                reactor.enter(answer)
-                reactor.settle()
-        except RemoteError as error:
-            reactor.released()
-            return error_response(error)
-        reactor.released()
-        answer.wait()
-        return answer.response()
-
-    async def arequest(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
-        runtime = self._runtime
-        if runtime is None or not runtime.is_loaded:
-            runtime = await self._aloaded()
-        name = function_name(target)
-        watch = runtime.watch()
-        if name is None:
-            return await self._other_arequest(runtime, watch, target, headers, body)
-        try:
-            with runtime.reactor.lock:
-                runtime.reactor.refresh()
-                route = runtime.pools.route(name)
-                answer = AsyncAnswer(runtime, route.pool, watch)
-                self._begin(runtime, route, headers, body, answer)
-                watch.settle_soon()
-        except RemoteError as error:
-            return error_response(error)
-        await answer.arrive()
-        return answer.response()
-
-    def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> StreamAnswer | Response:
-        runtime = self._loaded()
-        name = function_name(target) or ""
-        try:
-            with runtime.reactor as reactor:
-                reactor.refresh()
-                route = runtime.pools.route(name)
-                answer = StreamAnswer(runtime, route.pool)
-                self._begin(runtime, route, headers, body, answer, stream=True)
-        except RemoteError as error:
-            return error_response(error)
-        answer.wait()
-        return answer.refusal() or answer
-
-    async def astream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> AsyncReader | Response:
-        runtime = await self._aloaded()
-        name = function_name(target) or ""
-        watch = runtime.watch()
-        try:
-            with runtime.reactor as reactor:
-                reactor.refresh()
-                route = runtime.pools.route(name)
-                answer = AsyncStreamAnswer(runtime, route.pool, watch)
-                self._begin(runtime, route, headers, body, answer, stream=True)
-        except RemoteError as error:
-            return error_response(error)
-        reader = AsyncReader(answer)
-        await answer.arrive()
-        return answer.refusal() or reader
-
-    def _begin(
-        self,
-        runtime: Runtime,
-        route: Route,
-        headers: Mapping[str, str],
-        body: bytes,
-        answer: Answer | StreamAnswer | AsyncStreamAnswer,
-        stream: bool = False,
-    ) -> None:
-        """Under the lock: hand a call to its pool. Raises: RemoteError: it is refused."""
-        meta = self._meta.read(headers)
-        halted = runtime.pools.halted
-        if halted:
-            raise from_envelope({"code": "worker_died", "message": halted}, name=route.name)
-        answer.pending = route.pool.call(
-            route.name,
-            body,
-            smaller(meta.timeout_s, route.timeout_s),
-            meta.request_id or self._meta.next_id(),
-            answer,
-            content_type=meta.content_type,
-            stream=stream,
-            traceparent=meta.traceparent,
-        )
-
-    # What is no call: a batch, and where there is nothing
-
-    def _other_request(
-        self, runtime: Runtime, target: str, headers: Mapping[str, str], body: bytes
-    ) -> Response:
-        if target.partition("?")[0] != BATCH_PATH:
-            return _not_found(target)
-        waiter, reactor = Waiter(), runtime.reactor
-        try:
-            batch = self._batch(runtime, headers, body, lambda: reactor.done(waiter))
-        except RemoteError as error:
-            return error_response(error)
-        try:
-            with reactor.lock:
-                reactor.refresh()
-                batch.start()
-                if not waiter.is_done:
-                    reactor.enter(waiter)
-                reactor.settle()
-            reactor.released()
-            reactor.wait(waiter)
-        except BaseException:
-            batch.cancel()
-            raise
-        return _batch_response(runtime, batch)
-
-    async def _other_arequest(
-        self,
-        runtime: Runtime,
-        watch: LoopWatch,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-    ) -> Response:
-        if target.partition("?")[0] != BATCH_PATH:
-            return _not_found(target)
-        future = watch.loop.create_future()
-        try:
-            batch = self._batch(runtime, headers, body, lambda: watch.set_result(future))
-        except RemoteError as error:
-            return error_response(error)
-        try:
-            with runtime.reactor:
-                batch.start()
-            await future
-        except BaseException:
-            batch.cancel()
-            raise
-        return _batch_response(runtime, batch)
-
-    def _batch(
-        self,
-        runtime: Runtime,
-        headers: Mapping[str, str],
-        body: bytes,
-        tell: Callable[[], None],
-    ) -> Batch:
-        meta = self._meta.read(headers)
-        try:
-            parts = decode_parts(meta.content_type or "", body)
-        except ValueError as error:
-            message = f"A batch is multipart/form-data, one part for each call: {error}"
-            raise from_envelope({"code": "bad_request", "message": message}) from error
-        return Batch(runtime, parts, meta, meta.request_id or self._meta.next_id(), tell)
-
-
-def _batch_response(runtime: Runtime, batch: Batch) -> Response:
-    if batch.has_failures:
-        runtime.care()
-    content_type, body = encode_parts(batch.answers)
-    return Response(200, {"content-type": content_type}, body)
-
-
-def _not_found(target: str) -> Response:
-    message = f"Not found. An embedded host has functions only, not {target}"
-    return error_response(from_envelope({"code": "not_found", "message": message}))
 
 
 _hosts: weakref.WeakSet[EmbeddedHost] = weakref.WeakSet()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jshost.embedding.loops import LoopWatch
     from jshost.workers.pool import PendingCall, Pool
     from jshost.workers.pools import Pools
+    from jshost.workers.process import WorkerProcess
 
 __all__ = ["Runtime"]
 
@@ -50,9 +51,12 @@ class Runtime:
 
     Args:
         make_pools: makes the pools for a reactor, and for the lines that functions print.
+        first: the first worker, where it was spawned before.
     """
 
-    def __init__(self, make_pools: Callable[[Runtime], Pools]) -> None:
+    def __init__(
+        self, make_pools: Callable[[Runtime], Pools], first: WorkerProcess | None = None
+    ) -> None:
         self.reactor = Reactor()
         self.is_loaded = False
         self.is_closed = False
@@ -65,7 +69,7 @@ class Runtime:
         self._closing = threading.Lock()
         self.pools = make_pools(self)
         with self.reactor:
-            self.pools.begin()
+            self.pools.begin(first)
             self.pools.load(self._on_loaded)
         _open.add(self)
 
@@ -114,8 +118,13 @@ class Runtime:
     # Nobody waits
 
     def cancel(self, call: AnyCall) -> None:
-        """Nobody waits for a call's answer any more; its function is told. From any thread, and
-        from finalizers."""
+        """Nobody waits for a call's answer any more; its function is told."""
+        pending, call.pending = call.pending, None
+        if pending is not None:
+            self.reactor.run(lambda: self._cancel(call.pool, pending))
+
+    def cancel_soon(self, call: AnyCall) -> None:
+        """As `cancel`, from finalizers, which may run where the lock is held."""
         pending, call.pending = call.pending, None
         if pending is not None:
             self.reactor.post(lambda: self._cancel(call.pool, pending))
@@ -127,7 +136,7 @@ class Runtime:
     def care(self) -> None:
         """See cancelled calls and dead workers to their end, in a thread that lives as long as that
         takes: nobody else may wait for anything meanwhile."""
-        self.reactor.post(self._care)
+        self.reactor.run(self._care)
 
     def _care(self) -> None:
         if self._caretaker is None and not self.is_closed and not self.pools.is_resting:

@@ -9,15 +9,18 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jshost.conf import settings
-from jshost.embedding.runtime import Runtime
 from jshost.exceptions import ConfigError
-from jshost.workers.pools import Pools
-from jshost.workers.process import JAVASCRIPT_SUFFIXES, JS_FOLDER
+from jshost.workers.launch import DEFAULT_THREADS, launch_of
+from jshost.workers.process import JAVASCRIPT_SUFFIXES, JS_FOLDER, WorkerProcess, spawn
+
+if TYPE_CHECKING:
+    from jshost.embedding.runtime import Runtime
+    from jshost.workers.pools import Pools
 
 __all__ = ["Source", "read_source"]
 
@@ -25,11 +28,9 @@ LISTED = "JSHOST_LISTED"
 """The environment variable by which a worker is told of functions without a config file."""
 LISTED_JS = JS_FOLDER / "listed.mjs"
 LISTED_PYTHON = Path(__file__).with_name("listed_config.py")
-NOT_FROM_CALLER = {"address", "port", "uds", "disconnect_timeout", "allowed_hosts"}
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """Where functions come from.
 
     Attributes:
@@ -41,11 +42,29 @@ class Source:
 
     name: str
     config_file: Path
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = MappingProxyType({})
     takes_code: bool = False
+
+    def spawn(self, options: Mapping[str, Any]) -> WorkerProcess:
+        """The first worker, while nothing else is imported yet. Raises: as `pools`."""
+        threads = DEFAULT_THREADS
+        if options:
+            from jshost.options import read_options
+
+            threads = read_options(options, "embedded").threads
+        return spawn(
+            launch_of(
+                self.config_file,
+                threads,
+                path_to_node=settings.PATH_TO_NODE,
+                environment=self.environment,
+            )
+        )
 
     def pools(self, runtime: Runtime, options: Mapping[str, Any]) -> Pools:
         """Raises: ConfigError: no such file, no Node, a wrong option."""
+        from jshost.workers.pools import Pools
+
         return Pools(
             self.config_file,
             options,

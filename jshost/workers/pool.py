@@ -6,16 +6,15 @@ thread that drives that loop, or under its lock.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from jshost.exceptions import ConfigError, ProcessError, RemoteError, from_envelope
+from jshost.exceptions import ConfigError, from_envelope
 from jshost.workers import frames
+from jshost.workers.calls import REFUSALS, Caller, PendingCall, remote_error
 from jshost.workers.channel import WorkerChannel, log_line
 from jshost.workers.decisions import (
     Action,
@@ -33,7 +32,7 @@ from jshost.workers.decisions import (
 )
 from jshost.workers.loop import Handle, Loop
 from jshost.workers.output import Line
-from jshost.workers.process import Launch, spawn
+from jshost.workers.process import Launch, WorkerProcess, spawn
 from jshost.workers.scheduler import Scheduler
 
 __all__ = ["Caller", "PendingCall", "Pool"]
@@ -45,39 +44,6 @@ LAST_OUTPUT_S = 0.05
 END_S = 2.0
 """How long a worker may take to end after DRAIN, or to be gone after SIGKILL."""
 POLL_S = 0.002
-
-REFUSALS = {
-    "queue_full": "the queue is full: {queue} calls wait already; try again later",
-    "draining": "the host is stopping and takes no more calls",
-}
-
-
-class Caller(Protocol):
-    """Who waits for a call. It hears `on_chunk` any number of times, where the call is a stream,
-    and then one of the other two; nothing after `Pool.cancel`."""
-
-    def on_chunk(self, payload: bytes) -> None:
-        """A CHUNK frame's payload; `Pool.credit` lets the worker send more."""
-
-    def on_result(self, payload: bytes) -> None:
-        """A RESULT frame's payload."""
-
-    def on_error(self, error: RemoteError) -> None: ...
-
-
-@dataclass(slots=True)
-class PendingCall:
-    """One call on its way."""
-
-    call_id: int
-    name: str
-    payload: bytes
-    """The CALL frame's, until it is sent."""
-    timeout_s: float | None
-    request_id: str
-    started: float
-    caller: Caller
-
 
 LineListener = Callable[[WorkerChannel, int, Line], None]
 
@@ -121,15 +87,20 @@ class Pool:
         self._timer: Handle | None = None
         self._wake = math.inf
         self._has_started = False
+        self._first: WorkerProcess | None = None
 
     # The life of the pool
 
-    def begin(self) -> None:
+    def begin(self, first: WorkerProcess | None = None) -> None:
         """Spawn the first worker; `on_started` tells when it has loaded the config.
+
+        Args:
+            first: it, where it was spawned before.
 
         Raises:
             ConfigError: the worker's program cannot be run.
         """
+        self._first = first
         self._act(self.scheduler.start(time.monotonic()))
 
     def set_policy(self, policy: Policy) -> None:
@@ -283,7 +254,7 @@ class Pool:
             if kind == frames.RESULT:
                 pending.caller.on_result(payload)
             else:
-                pending.caller.on_error(_remote_error(payload, pending))
+                pending.caller.on_error(remote_error(payload, pending))
         if actions:
             self._act(actions)
 
@@ -387,7 +358,10 @@ class Pool:
         for action in actions:
             match action:
                 case Send(worker, call):
-                    pending = self._calls[call]
+                    pending = self._calls.get(call)
+                    if pending is None:  # its caller was interrupted in the middle of `call`
+                        self._act(self.scheduler.finished(call, time.monotonic()))
+                        continue
                     self.workers[worker].send(frames.CALL, call, pending.payload)
                     pending.payload = b""
                 case Fail():
@@ -419,7 +393,8 @@ class Pool:
 
     def _spawn(self, number: int) -> None:
         try:
-            process = spawn(self.launch)
+            first, self._first = self._first, None
+            process = first or spawn(self.launch)
         except ConfigError as error:
             if not self._has_started:
                 raise  # `begin` tells its caller
@@ -452,11 +427,3 @@ class Pool:
     def _tick(self) -> None:
         self._wake = math.inf
         self._act(self.scheduler.tick(time.monotonic()))
-
-
-def _remote_error(payload: bytes, pending: PendingCall) -> RemoteError:
-    try:
-        envelope = json.loads(payload)
-    except ValueError:
-        return ProcessError(f"the worker's error is not JSON: {payload[:200]!r}", name=pending.name)
-    return from_envelope({**envelope, "requestId": pending.request_id}, name=pending.name)

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jshost.exceptions import ConfigError, from_envelope
-from jshost.options import PER_CONFIG, HostOptions, camel_case, option_names, read_options
+from jshost.options import PER_CONFIG, HostOptions, camel_case, read_options
 from jshost.workers.channel import log_line
 from jshost.workers.decisions import Policy
+from jshost.workers.launch import launch_of
 from jshost.workers.loop import Loop
 from jshost.workers.pool import LineListener, Pool
-from jshost.workers.process import Launch
+from jshost.workers.process import Launch, WorkerProcess
 
 __all__ = ["FileWatch", "Pools", "Route"]
 
@@ -103,13 +104,16 @@ class Pools:
         self._seen = {config_file}
         self._on_loaded: Callable[[ConfigError | None], None] | None = None
 
-    def begin(self) -> None:
+    def begin(self, first: WorkerProcess | None = None) -> None:
         """Spawn the first worker, so that it loads while its owner does other things.
+
+        Args:
+            first: it, where it was spawned before.
 
         Raises:
             ConfigError: no such config file, no Node, or a worker that cannot be run.
         """
-        self._waiting.append(self._begin(self.config_file, self.options))
+        self._waiting.append(self._begin(self.config_file, self.options, first))
 
     def load(self, on_loaded: Callable[[ConfigError | None], None]) -> None:
         """Load all config files and what they include, one after the other.
@@ -199,19 +203,14 @@ class Pools:
             if worker.number in pool.workers
         ]
 
-    def _begin(self, config_file: Path, inherited: HostOptions) -> Pool:
-        settings = {
-            "options": option_names(),
-            "threads": inherited.threads,
-            "reload": self._files is not None,
-        }
-        launch = Launch.for_config(
-            config_file, settings, path_to_node=self._path_to_node, environment=self._environment
-        )
-        first = Policy(start_timeout_s=_seconds(inherited.start_timeout))
+    def _begin(
+        self, config_file: Path, inherited: HostOptions, process: WorkerProcess | None = None
+    ) -> Pool:
+        launch = process.launch if process is not None else self._launch(config_file, inherited)
+        policy = Policy(start_timeout_s=_seconds(inherited.start_timeout))
         pool = Pool(
             launch,
-            first,
+            policy,
             self._loop,
             lambda outcome: self._on_started(pool, outcome),
             self._on_halt,
@@ -220,9 +219,18 @@ class Pools:
         )
         if self._files is not None:
             self._files.add(pool)
-        pool.begin()
+        pool.begin(process)
         self._pools.append(pool)
         return pool
+
+    def _launch(self, config_file: Path, inherited: HostOptions) -> Launch:
+        return launch_of(
+            config_file,
+            inherited.threads,
+            path_to_node=self._path_to_node,
+            reload=self._files is not None,
+            environment=self._environment,
+        )
 
     def _on_started(self, pool: Pool, outcome: dict[str, Any] | ConfigError) -> None:
         self._outcomes[pool] = outcome

@@ -17,9 +17,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from types import MappingProxyType
+from typing import IO, NamedTuple
 
 from jshost.exceptions import ConfigError
 from jshost.workers.node import find_node
@@ -48,8 +48,7 @@ def is_javascript(config_file: Path) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """What every worker of a pool is started with.
 
     Attributes:
@@ -61,8 +60,8 @@ class Launch:
 
     command: Sequence[str]
     config_file: Path
-    settings: Mapping[str, object] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, object] = MappingProxyType({})
+    environment: Mapping[str, str] = MappingProxyType({})
 
     @classmethod
     def for_config(
@@ -91,15 +90,24 @@ class Launch:
         return cls(command, config_file, settings, environment or {})
 
 
-@dataclass(slots=True)
 class WorkerProcess:
     """A spawned worker: its process, our end of the socket pair, and its output pipes."""
 
-    popen: subprocess.Popen[bytes]
-    channel: socket.socket
-    stdout: IO[bytes]
-    stderr: IO[bytes]
-    _lifeline: int
+    def __init__(
+        self,
+        launch: Launch,
+        popen: subprocess.Popen[bytes],
+        channel: socket.socket,
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+        lifeline: int,
+    ) -> None:
+        self.launch = launch
+        self.popen = popen
+        self.channel = channel
+        self.stdout = stdout
+        self.stderr = stderr
+        self._lifeline = lifeline
 
     @property
     def pid(self) -> int:
@@ -185,7 +193,7 @@ def spawn(launch: Launch) -> WorkerProcess:
         our_ends.pop_all()
     assert popen.stdout is not None
     assert popen.stderr is not None
-    return WorkerProcess(popen, ours, popen.stdout, popen.stderr, writing)
+    return WorkerProcess(launch, popen, ours, popen.stdout, popen.stderr, writing)
 
 
 def _kill_on_hang_up(lifeline: int, pid: int) -> None:

@@ -20,21 +20,19 @@ import itertools
 import logging
 import math
 import os
-import select
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol, Self
+from typing import Self
 
 from jshost.workers.loop import Callback
+from jshost.workers.pollers import READ, WRITE, Poller, new_poller
 
 __all__ = ["Reactor", "Timer", "Waiter"]
 
 logger = logging.getLogger("jshost.pool")
 
-READ, WRITE = 1, 4
-"""As epoll and poll have them: EPOLLIN and EPOLLOUT."""
 MAX_EVENTS = 64
 LONGEST_SLEEP_S = 3600.0
 FRESH_S = 0.002
@@ -65,24 +63,13 @@ class Timer:
         self.callback = None
 
 
-class Poller(Protocol):
-    """What `select.epoll` is, and `_Selector` where there is none."""
-
-    def register(self, fd: int, eventmask: int, /) -> None: ...
-    def modify(self, fd: int, eventmask: int, /) -> None: ...
-    def unregister(self, fd: int, /) -> None: ...
-    def poll(self, timeout: float, maxevents: int, /) -> list[tuple[int, int]]: ...
-    def fileno(self) -> int: ...
-    def close(self) -> None: ...
-
-
 class Reactor:
     """A `Loop` that is driven by those who wait."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.is_closed = False
-        self._poller: Poller = _new_poller()
+        self._poller: Poller = new_poller()
         self._readers: dict[int, Callback] = {}
         self._writers: dict[int, Callback] = {}
         self._timers: list[tuple[float, int, Timer]] = []
@@ -196,6 +183,13 @@ class Reactor:
         if self.lock.acquire(False):
             self.__exit__()
 
+    def run(self, callback: Callback) -> None:
+        """Call it under the lock, which this thread must not have."""
+        with self.lock:
+            self._run(callback)
+            self.settle()
+        self.released()
+
     def _run_soon(self) -> None:
         for queue in (self._posted, self._soon):
             while queue:
@@ -206,6 +200,9 @@ class Reactor:
             callback()
         except Exception:
             logger.exception("a mistake of jshost's own; please report it")
+        except BaseException:  # Ctrl-C in mid-work: whoever has the lock next does it again
+            self._soon.append(callback)
+            raise
 
     # Waiting
 
@@ -342,40 +339,3 @@ class Reactor:
         self._poller.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
-
-
-def _new_poller() -> Poller:
-    if hasattr(select, "epoll"):
-        return select.epoll()
-    return _Selector()
-
-
-class _Selector:
-    """The system's selector (kqueue), in the words of epoll."""
-
-    def __init__(self) -> None:
-        import selectors
-
-        self._selector: Any = selectors.DefaultSelector()
-        self._translated = {READ: selectors.EVENT_READ, WRITE: selectors.EVENT_WRITE}
-        self._translated[READ | WRITE] = selectors.EVENT_READ | selectors.EVENT_WRITE
-        self._back = {wanted: mask for mask, wanted in self._translated.items()}
-
-    def register(self, fd: int, eventmask: int, /) -> None:
-        self._selector.register(fd, self._translated[eventmask])
-
-    def modify(self, fd: int, eventmask: int, /) -> None:
-        self._selector.modify(fd, self._translated[eventmask])
-
-    def unregister(self, fd: int, /) -> None:
-        self._selector.unregister(fd)
-
-    def poll(self, timeout: float, maxevents: int, /) -> list[tuple[int, int]]:
-        found = self._selector.select(timeout)
-        return [(key.fd, self._back[mask]) for key, mask in found]
-
-    def fileno(self) -> int:
-        return int(self._selector.fileno())
-
-    def close(self) -> None:
-        self._selector.close()

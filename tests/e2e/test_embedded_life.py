@@ -170,7 +170,7 @@ double = host.function('double', timeout=20)
 stop = False
 def interrupt():
     while not stop:
-        time.sleep(0.003)
+        time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGUSR1)
 class Interrupted(BaseException): pass
 armed = False
