@@ -63,7 +63,8 @@ class Batch:
     def cancel(self) -> None:
         """Nobody waits any more."""
         self._next = len(self._parts)
-        for item in list(self._running.values()):
+        # Those that wait first: another thread may give them the place of one that ends.
+        for item in reversed(list(self._running.values())):
             self._runtime.cancel(item)
 
     def _fill(self) -> None:
