@@ -29,6 +29,9 @@ which costs more than the read itself; a large body is worth it."""
 LARGE_READ_BYTES = 512 * 1024
 MAX_IDLE = 64
 """Connections kept for later; a burst of more threads opens more, and closes them afterwards."""
+MAX_IDLE_S = 30.0
+"""How old an idle connection is used again: hosts close theirs after 75 s, and a request that is on
+its way just then would be lost."""
 QUEUE_POLL_S = 0.005
 
 
@@ -256,7 +259,7 @@ class _Connection:
     As a context: an error closes it, and is raised as our callers know it.
     """
 
-    __slots__ = ("_broken", "_poll", "_root_url", "_socket", "parser")
+    __slots__ = ("_broken", "_poll", "_rested_at", "_root_url", "_socket", "parser")
 
     def __init__(self, sock: socket.socket, root_url: str) -> None:
         sock.setblocking(False)
@@ -264,6 +267,7 @@ class _Connection:
         self._socket = sock
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
+        self._rested_at = 0.0
         self._broken: OSError | None = None
         self.parser = ResponseParser()
 
@@ -276,11 +280,12 @@ class _Connection:
             raise_translated(self._root_url, error)
 
     def is_quiet(self) -> bool:
-        """Whether nothing came since the last answer, no end either."""
-        return not self._poll.poll(0)
+        """Whether nothing came since the last answer, no end either, and it is not too old."""
+        return time.monotonic() - self._rested_at < MAX_IDLE_S and not self._poll.poll(0)
 
     def rest(self) -> bool:
         """The response is whole. Returns whether the connection can be kept."""
+        self._rested_at = time.monotonic()
         return self.parser.keep_alive and self._broken is None
 
     def send(self, data: bytes, deadline: float | None) -> None:

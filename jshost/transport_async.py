@@ -18,6 +18,7 @@ from jshost.http1 import Endpoint, Response, ResponseParser
 from jshost.transport import (
     LARGE_READ_BYTES,
     MAX_IDLE,
+    MAX_IDLE_S,
     QUEUE_POLL_S,
     READ_BYTES,
     DeadlinePassed,
@@ -240,6 +241,7 @@ class _Connection:
         self._is_waiting = False
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
+        self._rested_at = 0.0
         self._deadline = math.inf
         self._timer: asyncio.TimerHandle | None = None
         """One for many requests: where it finds that another deadline counts, it is set anew."""
@@ -255,8 +257,10 @@ class _Connection:
             raise_translated(self._root_url, error)
 
     def is_quiet(self) -> bool:
-        """Whether nothing came since the last answer, no end either."""
+        """Whether nothing came since the last answer, no end either, and it is not too old."""
         if not self.can_be_kept or self._loop.is_closed():
+            return False
+        if time.monotonic() - self._rested_at > MAX_IDLE_S:
             return False
         try:
             self._socket.recv(1, socket.MSG_PEEK)
@@ -383,6 +387,7 @@ class _Connection:
         """The response is whole."""
         self._is_waiting = False
         self._deadline = math.inf
+        self._rested_at = time.monotonic()
 
     def close(self) -> None:
         if self._is_closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -17,6 +18,7 @@ from tiny_server import Connection, TinyServer, echo
 from transports import TIMEOUT_S, Connect, post, to
 
 from jshost.transport import MAX_IDLE, PlainTransport
+from jshost.transport_async import AsyncPlainTransport
 
 __all__ = ["to"]  # a fixture
 
@@ -296,3 +298,28 @@ def test_open_files_do_not_grow(to: Connect) -> None:
             post(transport)
         wait_until(lambda: server.open == 0, TIMEOUT_S, "quiet server")
         assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+@pytest.mark.parametrize("kind", ["plain", "async plain"])
+def test_a_connection_that_has_been_idle_for_long_is_not_used(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its host may be about to close it: the request would be lost on its way."""
+    monkeypatch.setattr("jshost.transport.MAX_IDLE_S", 0.0)
+    monkeypatch.setattr("jshost.transport_async.MAX_IDLE_S", -1.0)
+
+    async def post_twice(root_url: str) -> None:
+        transport = AsyncPlainTransport(root_url)
+        for _ in range(2):
+            await transport.request("POST", "/", {}, b"{}", TIMEOUT_S)
+        transport.close()
+
+    with TinyServer(echo) as server:
+        if kind == "plain":
+            transport = PlainTransport(server.url)
+            post(transport)
+            post(transport)
+            transport.close()
+        else:
+            asyncio.run(post_twice(server.url))
+    assert [request.connection for request in server.requests] == [1, 2]
