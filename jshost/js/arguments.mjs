@@ -34,7 +34,7 @@ function parseMultipart(type, body) {
     return decodeWithBytes(type, body, parseJson);
   } catch (error) {
     if (!(error instanceof MultipartError)) throw error;
-    throw new CallError('bad_request', `the body is not multipart/form-data as it should be: ${error.message}`);
+    throw new CallError('malformed_multipart', `the body is not multipart/form-data as it should be: ${error.message}`);
   }
 }
 

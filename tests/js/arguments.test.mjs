@@ -160,7 +160,7 @@ describe('a multipart body', () => {
   for (const place of ['/a/b', '/list/1', '/list/00', '/list/-1', '/list/length', '/__proto__/evil', '/text/0', '/constructor/x']) {
     test(`with ${place}, which is no place, is refused`, () => {
       const [code, message] = refusal(['data', json, '{"list":[null],"text":"a"}'], [place, octets, 'png']);
-      assert.equal(code, 'bad_request');
+      assert.equal(code, 'malformed_multipart');
       assert.ok(message.endsWith(`the part "${place}" has no place in the part "data"`), message);
       assert.equal(/** @type {any} */ ({}).evil, undefined);
     });
@@ -168,7 +168,7 @@ describe('a multipart body', () => {
 
   test('with a part twice is refused', () => {
     const [code, message] = refusal(['image', octets, 'a'], ['/image', octets, 'b']);
-    assert.equal(code, 'bad_request');
+    assert.equal(code, 'malformed_multipart');
     assert.match(message, /the part "\/image" is there twice$/);
   });
 
@@ -182,7 +182,7 @@ describe('a multipart body', () => {
   test('that is cut off is refused', () => {
     const {type, body} = encodeParts([{name: 'data', contentType: json, data: Buffer.from('{}')}]);
     const {code, message} = failure(() => parseBody(body.subarray(0, -10), type));
-    assert.equal(code, 'bad_request');
+    assert.equal(code, 'malformed_multipart');
     assert.match(message, /the delimiter --jshost-[0-9a-f]{40} is missing: the body is not whole, or not multipart/);
   });
 
