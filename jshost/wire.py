@@ -30,7 +30,7 @@ import functools
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from json import JSONEncoder
 from typing import Any
 
@@ -41,6 +41,7 @@ __all__ = [
     "decode_call",
     "decode_json",
     "decode_result",
+    "encode_answers",
     "encode_arguments",
     "encode_call",
     "encode_result",
@@ -223,6 +224,21 @@ def _with_parts(body: bytes, pieces: Mapping[str, bytes]) -> tuple[str, bytes]:
     parts = [Part("data", JSON_TYPE, body)]
     parts += [Part(pointer, BYTES_TYPE, data) for pointer, data in pieces.items()]
     return encode_parts(parts)
+
+
+def encode_answers(answers: Sequence[Any]) -> tuple[str, bytes]:
+    """The answer to a batch as (content type, body): RESULT frames' payloads, and errors, which are
+    `exceptions.RemoteError`."""
+    from jshost.multipart import Part, encode_parts
+
+    return encode_parts(
+        [
+            Part("result", content_type_of(answer), answer[1:])
+            if isinstance(answer, bytes)
+            else Part("error", JSON_TYPE, json.dumps(answer.envelope()).encode())
+            for answer in answers
+        ]
+    )
 
 
 def decode_call(content_type: str, body: bytes) -> Any:

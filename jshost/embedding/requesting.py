@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from jshost import wire
 from jshost.embedding.answers import (
     Answer,
     AsyncAnswer,
@@ -17,12 +18,12 @@ from jshost.embedding.answers import (
     StreamAnswer,
     error_response,
 )
-from jshost.embedding.batch import Batch
-from jshost.embedding.requests import MetaReader, function_name, smaller
+from jshost.embedding.requests import MetaReader, function_name
 from jshost.embedding.runtime import Runtime
 from jshost.exceptions import RemoteError, from_envelope
-from jshost.multipart import decode_parts, encode_parts
+from jshost.multipart import decode_parts
 from jshost.response import Response
+from jshost.workers.batch import Batch, BatchItem
 from jshost.workers.reactor import Waiter
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class RequestTaker:
         answer.pending = route.pool.call(
             route.name,
             body,
-            smaller(meta.timeout_s, route.timeout_s),
+            route.limit_s(meta.timeout_s),
             meta.request_id or self._meta.next_id(),
             answer,
             content_type=meta.content_type,
@@ -239,13 +240,30 @@ class RequestTaker:
         except ValueError as error:
             message = f"A batch is multipart/form-data, one part for each call: {error}"
             raise from_envelope({"code": "bad_request", "message": message}) from error
-        return Batch(runtime, parts, meta, meta.request_id or self._meta.next_id(), tell)
+        request_id = meta.request_id or self._meta.next_id()
+
+        def begin(index: int, item: BatchItem) -> None:
+            part = parts[index]
+            route = runtime.pools.route(part.name)
+            item.pool = route.pool
+            item.pending = route.pool.call(
+                part.name,
+                part.data,
+                route.limit_s(meta.timeout_s),
+                request_id,
+                item,
+                content_type=None if part.content_type == wire.JSON_TYPE else part.content_type,
+                traceparent=meta.traceparent,
+                one_of_many=True,
+            )
+
+        return Batch([part.name for part in parts], request_id, begin, runtime.cancel, tell)
 
 
 def _batch_response(runtime: Runtime, batch: Batch) -> Response:
-    if batch.has_failures:
+    if any(isinstance(answer, RemoteError) for answer in batch.answers):
         runtime.care()
-    content_type, body = encode_parts(batch.answers)
+    content_type, body = wire.encode_answers(batch.answers)
     return Response(200, {"content-type": content_type}, body)
 
 

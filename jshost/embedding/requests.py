@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from jshost import wire
 from jshost.response import FrozenHeaders
 
-__all__ = ["Meta", "MetaReader", "function_name", "smaller"]
+__all__ = ["Meta", "MetaReader", "function_name"]
 
 FUNCTION_PREFIX = "/function/"
 MAX_KNOWN = 256
@@ -78,10 +78,3 @@ def function_name(target: str) -> str | None:
         if len(_names) < MAX_KNOWN:
             _names[path] = name
     return name
-
-
-def smaller(asked_s: float | None, allowed_s: float | None) -> float | None:
-    """The smaller of two limits; None is no limit."""
-    if asked_s is None or allowed_s is None:
-        return allowed_s if asked_s is None else asked_s
-    return min(asked_s, allowed_s)

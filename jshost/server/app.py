@@ -21,12 +21,13 @@ from starlette.routing import Route
 from jshost.exceptions import RemoteError, from_envelope
 from jshost.multipart import Part, decode_parts
 from jshost.server.connection import Connection, Exchange
-from jshost.server.exchanges import Batch, BatchItem, CallExchange, StreamExchange
+from jshost.server.exchanges import BatchExchange, CallExchange, StreamExchange
 from jshost.server.pages import Page
 from jshost.server.requests import Headers, Request, check_hash, is_allowed_host
 from jshost.server.responses import RETRY_AFTER_S, error_parts
 from jshost.server.service import Route as FunctionRoute
 from jshost.server.service import Service
+from jshost.workers.batch import BatchItem
 
 __all__ = ["App"]
 
@@ -110,7 +111,7 @@ class App:
         exchange.pending = route.pool.call(
             name,
             body,
-            _smaller(timeout_s, route.timeout_s),
+            route.limit_s(timeout_s),
             headers.request_id,
             exchange,
             content_type=content_type,
@@ -147,7 +148,7 @@ class App:
             item.pending = route.pool.call(
                 part.name,
                 part.data,
-                _smaller(timeout_s, route.timeout_s),
+                route.limit_s(timeout_s),
                 headers.request_id,
                 item,
                 content_type=None if is_json else kind,
@@ -155,9 +156,7 @@ class App:
                 one_of_many=True,
             )
 
-        batch = Batch(connection, parts, headers.request_id, begin_one)
-        batch.start()
-        return batch
+        return BatchExchange(connection, parts, headers.request_id, begin_one)
 
     def _check_call(self, request: Request, name: str | None) -> None:
         """Raises: RemoteError: another method than POST, no such function, or no more calls."""
@@ -284,13 +283,6 @@ class Freshening:
         except Exception as error:
             logging.getLogger("jshost.host").exception("a request could not be answered")
             self._connection.send_error(RemoteError(f"a mistake in the host itself: {error}"))
-
-
-def _smaller(asked_s: float | None, allowed_s: float | None) -> float | None:
-    """The smaller of two limits; None is no limit."""
-    if asked_s is None or allowed_s is None:
-        return allowed_s if asked_s is None else asked_s
-    return min(asked_s, allowed_s)
 
 
 def _request_ids() -> Iterator[str]:

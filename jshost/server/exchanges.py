@@ -7,26 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from jshost import wire
 from jshost.exceptions import RemoteError
-from jshost.multipart import Part, encode_parts
+from jshost.multipart import Part
 from jshost.server.connection import Connection
 from jshost.server.responses import (
     LAST_CHUNK,
-    content_type_of,
     error_event,
-    error_parts,
     event,
     http_chunk,
     stream_head,
 )
 from jshost.workers import frames
+from jshost.workers.batch import Batch, BatchItem
 from jshost.workers.pool import PendingCall, Pool
 
-__all__ = ["Batch", "CallExchange", "StreamExchange"]
+__all__ = ["BatchExchange", "CallExchange", "StreamExchange"]
 
 CREDIT_BYTES = frames.STREAM_WINDOW_BYTES // 4
-BATCH_CONCURRENCY = 256
-"""Calls of one batch that run at once; the rest follow, so that a batch cannot fill a queue."""
 
 
 class CallExchange:
@@ -132,11 +130,11 @@ class StreamExchange:
         self._connection.finish(200)
 
 
-class Batch:
-    """Many calls in one request; their answers, in order, once the last one has come.
+class BatchExchange:
+    """A batch of calls in one request; they are answered in one response.
 
     Args:
-        begin: begins one call for the caller that it is given; raises `RemoteError`.
+        begin: begins the call of a part for the caller that it is given; raises `RemoteError`.
     """
 
     def __init__(
@@ -148,58 +146,23 @@ class Batch:
     ) -> None:
         self._connection = connection
         self._request_id = request_id
-        self._parts = parts
-        self._begin = begin
-        self._answers: list[Part | None] = [None] * len(parts)
-        self._missing = len(parts)
-        self._next = 0
-        self._filling = False
-        self._running: dict[int, BatchItem] = {}
-
-    def start(self) -> None:
-        """Begin as many calls as may run at once."""
-        if not self._parts:
-            self._send()
-        self._fill()
-
-    def answered(self, index: int, answer: Part) -> None:
-        self._running.pop(index, None)
-        self._answers[index] = answer
-        self._missing -= 1
-        if not self._missing:
-            self._send()
-        elif self._next < len(self._parts) and not self._filling:
-            self._fill()
+        self._batch = Batch(
+            [part.name for part in parts],
+            request_id,
+            lambda index, item: begin(parts[index], item),
+            _cancel,
+            self._send,
+        )
+        self._batch.start()
 
     def abandon(self) -> None:
-        self._next = len(self._parts)
-        for item in list(self._running.values()):
-            if item.pending is not None:
-                item.pool.cancel(item.pending)
+        self._batch.cancel()
 
     def resume(self) -> None:
         pass
 
-    def _fill(self) -> None:
-        self._filling = True
-        while self._next < len(self._parts) and len(self._running) < BATCH_CONCURRENCY:
-            index = self._next
-            self._next += 1
-            item = self._running[index] = BatchItem(self, index)
-            try:
-                self._begin(self._parts[index], item)
-            except RemoteError as error:
-                if error.code == "queue_full" and len(self._running) > 1:
-                    del self._running[index]
-                    self._next = index  # it has its turn when one of ours is answered
-                    break
-                error.name = error.name or self._parts[index].name
-                error.request_id = self._request_id
-                item.on_error(error)
-        self._filling = False
-
     def _send(self) -> None:
-        content_type, body = encode_parts([part for part in self._answers if part is not None])
+        content_type, body = wire.encode_answers(self._batch.answers)
         headers = [
             (b"content-type", content_type.encode()),
             (b"content-length", b"%d" % len(body)),
@@ -210,27 +173,6 @@ class Batch:
         self._connection.send_response(200, headers, body)
 
 
-class BatchItem:
-    """One call of a batch, as its pool sees it."""
-
-    __slots__ = ("_batch", "_index", "pending", "pool")
-
-    pool: Pool
-
-    def __init__(self, batch: Batch, index: int) -> None:
-        self._batch = batch
-        self._index = index
-        self.pending: PendingCall | None = None
-
-    def on_result(self, payload: bytes) -> None:
-        self.pending = None
-        answer = Part("result", content_type_of(payload).decode(), payload[1:])
-        self._batch.answered(self._index, answer)
-
-    def on_chunk(self, payload: bytes) -> None:
-        raise AssertionError("a call that asked for no stream was sent a chunk")
-
-    def on_error(self, error: RemoteError) -> None:
-        self.pending = None
-        _, _, body = error_parts(error, True)
-        self._batch.answered(self._index, Part("error", "application/json", body))
+def _cancel(item: BatchItem) -> None:
+    if item.pending is not None:
+        item.pool.cancel(item.pending)

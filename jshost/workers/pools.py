@@ -36,6 +36,12 @@ class Route:
     pool: Pool
     timeout_s: float | None
 
+    def limit_s(self, asked_s: float | None) -> float | None:
+        """How long a call may take whose caller asks for so much: the smaller counts."""
+        if asked_s is None or self.timeout_s is None:
+            return self.timeout_s if asked_s is None else asked_s
+        return min(asked_s, self.timeout_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
