@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from jshost.conf import URL_SCHEMES, settings
 from jshost.exceptions import ConfigError, ConnectionError, JSHostError, UnexpectedResponse
-from jshost.http1 import Response
+from jshost.response import Response, aread_whole, read_whole
 from jshost.transport import DeadlinePassed, OpenResponse, Transport, connect
 from jshost.verbosity import CONNECT, DISCONNECT, PROCESS_START, PROCESS_STOP, report
 
@@ -293,10 +293,7 @@ class JSHost:
                 answer = transport.stream(method, target, headers, body, timeout_s)
                 if answer.status_code == 200:
                     return answer
-                content = []
-                while data := answer.read():
-                    content.append(data)
-                response = Response(answer.status_code, answer.headers, b"".join(content))
+                response = read_whole(answer)
                 if not moving.tries_again(response):
                     return response
             except ConnectionError as error:
@@ -341,10 +338,7 @@ class JSHost:
                 answer = await transport.stream(method, target, headers, body, timeout_s)
                 if answer.status_code == 200:
                     return answer
-                content = []
-                while data := await answer.read():
-                    content.append(data)
-                response = Response(answer.status_code, answer.headers, b"".join(content))
+                response = await aread_whole(answer)
                 if not moving.tries_again(response):
                     return response
             except ConnectionError as error:

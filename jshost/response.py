@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["DeadlinePassed", "FrozenHeaders", "Response"]
+if TYPE_CHECKING:
+    from jshost.transport import OpenResponse
+    from jshost.transport_async import AsyncOpenResponse
+
+__all__ = ["DeadlinePassed", "FrozenHeaders", "Response", "aread_whole", "read_whole"]
 
 
 class DeadlinePassed(Exception):
@@ -63,6 +67,20 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status_code}, {len(self.content)} bytes>"
+
+
+def read_whole(answer: OpenResponse) -> Response:
+    """A response that is read as it comes, read to its end."""
+    content = b"".join(iter(answer.read, b""))
+    return Response(answer.status_code, answer.headers, content)
+
+
+async def aread_whole(answer: AsyncOpenResponse) -> Response:
+    """As `read_whole`, from asyncio."""
+    content = []
+    while data := await answer.read():
+        content.append(data)
+    return Response(answer.status_code, answer.headers, b"".join(content))
 
 
 def decoded_headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:

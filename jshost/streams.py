@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from jshost import wire
 from jshost.exceptions import ConnectionError, UnexpectedResponse
-from jshost.response import Response
+from jshost.response import Response, aread_whole, read_whole
 
 if TYPE_CHECKING:
     from jshost.transport import OpenResponse
@@ -170,8 +170,7 @@ class Stream(_Values):
             self._answer = answer
             return
         if not isinstance(answer, Response):
-            content = b"".join(iter(answer.read, b""))
-            answer = Response(answer.status_code, answer.headers, content)
+            answer = read_whole(answer)
         self._finish(owner.result_of(answer))
 
     def __iter__(self) -> Iterator[Any]:
@@ -265,10 +264,7 @@ class AsyncStream(_Values):
             self._answer = answer
             return
         if not isinstance(answer, Response):
-            content = []
-            while data := await answer.read():
-                content.append(data)
-            answer = Response(answer.status_code, answer.headers, b"".join(content))
+            answer = await aread_whole(answer)
         self._finish(self._owner.result_of(answer))
 
     async def aclose(self) -> None:

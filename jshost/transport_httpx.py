@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from jshost.exceptions import ConnectionError, UnexpectedResponse
-from jshost.http1 import Response
+from jshost.response import Response, aread_whole, read_whole
 from jshost.transport import MAX_IDLE, DeadlinePassed, OpenResponse, forget_after_fork
 
 __all__ = ["AsyncHttpxTransport", "HttpxTransport"]
@@ -57,11 +57,7 @@ class HttpxTransport:
         body: bytes,
         timeout_s: float | None,
     ) -> Response:
-        answer = self.stream(method, target, headers, body, timeout_s)
-        content = []
-        while data := answer.read():
-            content.append(data)
-        return Response(answer.status_code, answer.headers, b"".join(content))
+        return read_whole(self.stream(method, target, headers, body, timeout_s))
 
     def stream(
         self,
@@ -133,11 +129,7 @@ class AsyncHttpxTransport:
         body: bytes,
         timeout_s: float | None,
     ) -> Response:
-        answer = await self.stream(method, target, headers, body, timeout_s)
-        content = []
-        while data := await answer.read():
-            content.append(data)
-        return Response(answer.status_code, answer.headers, b"".join(content))
+        return await aread_whole(await self.stream(method, target, headers, body, timeout_s))
 
     async def stream(
         self,
