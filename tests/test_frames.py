@@ -98,7 +98,8 @@ def test_a_call_splits(case: dict[str, Any]) -> None:
 def test_a_call_is_written(case: dict[str, Any]) -> None:
     wanted = case["header"]
     header = frames.call_header(wanted["name"], wanted["timeout"], wanted["requestId"])
-    assert frames.call_payload(header, bytes.fromhex(case["body"])).hex() == case["payload"]
+    frame = frames.call_frame(7, header, bytes.fromhex(case["body"]))
+    assert decode([frame]) == [(frames.CALL, 7, bytes.fromhex(case["payload"]))]
 
 
 @vectors("malformedCalls")
@@ -171,7 +172,7 @@ def _used(found: list[Frame]) -> int:
 @settings(deadline=None)
 @given(header=st.binary(max_size=300), body=st.binary(max_size=300))
 def test_a_body_is_not_touched(header: bytes, body: bytes) -> None:
-    payload = frames.call_payload(header, body)
+    payload = frames.call_frame(1, header, body)[frames.HEADER.size :]
     assert payload[2 + len(header) :] == body
     assert int.from_bytes(payload[:2], "big") == len(header)
 
@@ -184,7 +185,7 @@ def test_a_body_is_not_touched(header: bytes, body: bytes) -> None:
 )
 def test_whatever_a_call_is_named(name: str, request_id: str, timeout_s: float | None) -> None:
     header = frames.call_header(name, timeout_s, request_id)
-    found, body = frames.split_call(frames.call_payload(header, b"{}"))
+    found, body = frames.split_call(frames.call_frame(1, header, b"{}")[frames.HEADER.size :])
     assert found == {"name": name, "requestId": request_id, "timeout": timeout_s}
     assert body == b"{}"
 

@@ -22,8 +22,9 @@ from jshost.exceptions import RemoteError, from_envelope
 from jshost.multipart import Part, decode_parts
 from jshost.server.connection import Connection, Exchange
 from jshost.server.exchanges import BatchExchange, CallExchange, StreamExchange
+from jshost.server.known_heads import KnownHeads
 from jshost.server.pages import Page
-from jshost.server.requests import Headers, Request, check_hash, is_allowed_host
+from jshost.server.requests import Headers, KnownCall, Request, check_hash, is_allowed_host
 from jshost.server.responses import RETRY_AFTER_S, error_parts
 from jshost.server.service import Route as FunctionRoute
 from jshost.server.service import Service
@@ -45,6 +46,7 @@ class App:
         self._version = version
         self._started_at = time.time()
         self.draining = False
+        self.known_heads = KnownHeads()
         self._known_hosts: set[bytes] = set()
         self._request_ids = _request_ids()
         self._soon = asyncio.get_running_loop().call_soon
@@ -59,13 +61,23 @@ class App:
 
     # connection.Handler
 
+    def recognize(self, data: bytes) -> Request | None:
+        """The request in `data`, if one with the same head has been admitted before."""
+        request = self.known_heads.recognize(data)
+        if request is not None:
+            request.request_id = next(self._request_ids)
+        return request
+
     def admit(self, request: Request) -> int:
-        """Refuse what is refused whatever its body says; returns the limit of the body."""
-        headers = request.headers
-        if not headers.request_id:
-            headers.request_id = next(self._request_ids)
-        self._check_origin(headers)
-        path = request.path
+        """Refuse what is refused whatever its body says; returns the limit of the body.
+
+        Of `known_heads` it is asked once: what it says must depend on the head and the options
+        only, but for what `begin` looks at, too.
+        """
+        if not request.request_id:
+            request.request_id = next(self._request_ids)
+        self._check_origin(request.headers)
+        path = request.head.path
         if path.startswith(FUNCTION_PREFIX):
             name = path[len(FUNCTION_PREFIX) :]
             if self._service.reloader is None:
@@ -77,7 +89,12 @@ class App:
         return self._service.options.request_data_limit
 
     def begin(self, request: Request, connection: Connection) -> Exchange | None:
-        path = request.path
+        call = request.call
+        if call is not None and self._service.reloader is None:
+            if self.draining:
+                self._check_call(request, call.name)
+            return self._begin_call(request, call, connection)
+        path = request.head.path
         if path.startswith(FUNCTION_PREFIX):
             name: str | None = path[len(FUNCTION_PREFIX) :]
         elif path == BATCH_PATH:
@@ -92,32 +109,38 @@ class App:
 
     def begin_calls(self, request: Request, name: str | None, connection: Connection) -> Exchange:
         """Hand a request's call, or its batch of calls (name None), to the pools."""
+        if request.call is not None:
+            return self._begin_call(request, request.call, connection)
         headers, body = request.headers, request.body
         content_type = headers.arguments_type() if body or headers.content_type else None
-        if request.query:
-            check_hash(request.query, body)
+        if request.head.query:
+            check_hash(request.head.query, body)
         timeout_s = headers.timeout_s()
         if name is None:
             return self._begin_batch(request, content_type, timeout_s, connection)
-        route = self._route(name)
+        limit = self._service.options.request_data_limit
+        call = KnownCall(name, content_type, timeout_s, limit, headers.wants_stream)
+        self.known_heads.learn(request, call)
+        return self._begin_call(request, call, connection)
+
+    def _begin_call(self, request: Request, call: KnownCall, connection: Connection) -> Exchange:
+        name, content_type, timeout_s, _, wants_stream = call
+        route = self._service.routes.get(name) or self._route(name)
+        pool, request_id = route.pool, request.request_id
         exchange: CallExchange | StreamExchange
-        if headers.wants_stream:
-            chunked = request.keep_alive
-            exchange = StreamExchange(
-                connection, route.pool, headers.request_id, chunked, self._soon
-            )
+        if wants_stream:
+            exchange = StreamExchange(connection, pool, request_id, request.keep_alive, self._soon)
         else:
-            exchange = CallExchange(connection, route.pool)
-        exchange.pending = route.pool.call(
+            exchange = CallExchange(connection, pool)
+        exchange.pending = pool.call(
             name,
-            body,
+            request.body,
             route.limit_s(timeout_s),
-            headers.request_id,
+            request_id,
             exchange,
-            content_type=content_type,
-            stream=headers.wants_stream,
-            traceparent=headers.traceparent,
-            one_of_many=route.pool.is_busy,
+            content_type,
+            wants_stream,
+            request.headers.traceparent,
         )
         return exchange
 
@@ -149,19 +172,20 @@ class App:
                 part.name,
                 part.data,
                 route.limit_s(timeout_s),
-                headers.request_id,
+                request.request_id,
                 item,
                 content_type=None if is_json else kind,
                 traceparent=headers.traceparent,
                 one_of_many=True,
             )
 
-        return BatchExchange(connection, parts, headers.request_id, begin_one)
+        return BatchExchange(connection, parts, request.request_id, begin_one)
 
     def _check_call(self, request: Request, name: str | None) -> None:
         """Raises: RemoteError: another method than POST, no such function, or no more calls."""
-        if request.method != "POST":
-            message = f"Use POST, not {request.method}"
+        method = request.head.method
+        if method != "POST":
+            message = f"Use POST, not {method}"
             raise from_envelope({"code": "method_not_allowed", "message": message}, name=name or "")
         if name is not None:
             self._route(name)

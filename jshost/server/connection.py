@@ -44,6 +44,9 @@ class Exchange(Protocol):
 class Handler(Protocol):
     """Who decides what is done with a request."""
 
+    def recognize(self, data: bytes) -> Request | None:
+        """The request in `data`, where that is one that needs no look at its head; or None."""
+
     def admit(self, request: Request) -> int:
         """Look at a request's head. Returns the largest body, in bytes, that it may have.
 
@@ -88,6 +91,11 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self._read_at = time.monotonic()
+        if self._answering is None and not self.is_full and self._reader.is_at_rest:
+            request = self._handler.recognize(data)
+            if request is not None:
+                self._answer(request, None)
+                return
         try:
             self._reader.feed(data, self._read_at)
         except BadBytes as error:
@@ -131,7 +139,7 @@ class Connection(asyncio.Protocol):
         has_more = request.headers.content_length > SMALL_BYTES or request.headers.is_chunked
         if has_more or expects_continue:
             request.keep_alive = False
-            error.request_id = request.headers.request_id
+            error.request_id = request.request_id
             status, headers, body = error_parts(error, request.headers.wants_json)
             self._began = time.monotonic()
             self._transport.write(simple_response(status, headers, body, False))
@@ -173,7 +181,7 @@ class Connection(asyncio.Protocol):
         request = self._answering
         if request is None:
             return
-        head = result_head(payload, request.headers.request_id, request.keep_alive)
+        head = result_head(payload, request.request_id, request.keep_alive)
         if len(payload) <= SMALL_BYTES:
             self._transport.write(head + payload[1:])
         else:
@@ -185,7 +193,7 @@ class Connection(asyncio.Protocol):
         """Answer with an error: an envelope, or plain text, as the request asks."""
         if self._answering is None:
             return
-        error.request_id = self._answering.headers.request_id
+        error.request_id = self._answering.request_id
         status, headers, body = error_parts(error, self._answering.headers.wants_json)
         self.send_response(status, headers, body)
 
@@ -194,7 +202,7 @@ class Connection(asyncio.Protocol):
         request = self._answering
         if request is None:
             return
-        has_body = request.method != "HEAD"
+        has_body = request.head.method != "HEAD"
         self._transport.write(simple_response(status, headers, body, request.keep_alive, has_body))
         self.finish(status)
 
@@ -250,11 +258,11 @@ class Connection(asyncio.Protocol):
             return
         access_logger.info(
             "%s %s %d %.1f ms %s",
-            request.method,
+            request.head.method,
             request.target.decode("latin-1"),  # as sent: an escaped line end stays one
             status,
             (time.monotonic() - self._began) * 1000,
-            request.headers.request_id,
+            request.request_id,
         )
 
     # The server

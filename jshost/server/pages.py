@@ -26,7 +26,7 @@ class Page:
     def __init__(self, application: Application, request: Request, connection: Connection) -> None:
         self._request = request
         self._connection = connection
-        self._request_id = request.headers.request_id.encode()
+        self._request_id = request.request_id.encode()
         self._status = 500
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
@@ -39,25 +39,25 @@ class Page:
         pass
 
     async def _run(self, application: Application) -> None:
-        request = self._request
+        head = self._request.head
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1",
-            "method": request.method,
+            "method": head.method,
             "scheme": "http",
-            "path": request.path,
-            "raw_path": request.target.partition(b"?")[0],
-            "query_string": request.query,
+            "path": head.path,
+            "raw_path": head.target.partition(b"?")[0],
+            "query_string": head.query,
             "root_path": "",
-            "headers": request.raw_headers,
+            "headers": head.raw_headers,
             "client": None,
             "server": None,
         }
         try:
             await application(scope, self._receive, self._send)
         except Exception as error:
-            logging.getLogger("jshost.host").exception("%s failed", request.path)
+            logging.getLogger("jshost.host").exception("%s failed", head.path)
             self._connection.send_error(RemoteError(f"a mistake in the host itself: {error}"))
 
     async def _receive(self) -> Message:

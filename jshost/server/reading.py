@@ -7,7 +7,7 @@ from typing import Protocol
 import httptools
 
 from jshost.exceptions import RemoteError, from_envelope
-from jshost.server.requests import Request
+from jshost.server.requests import Request, RequestHead
 
 __all__ = ["BadBytes", "ReaderOwner", "RequestReader"]
 
@@ -60,6 +60,8 @@ class RequestReader:
         self._read_at = 0.0
         self._head_bytes = 0
         self._expects_continue = False
+        self._first = b""
+        """What was fed, while its first request's head has not come."""
         self._chunks: list[bytes] = []
         self._body_bytes = 0
         self._body_limit = 0
@@ -71,6 +73,7 @@ class RequestReader:
 
     def feed(self, data: bytes, now: float) -> None:
         """Take bytes. Raises: BadBytes: they are no requests."""
+        self._first = data if self.is_at_rest else b""
         self._read_at = now
         self._head_bytes += len(data)
         if self._unparsed_bytes:
@@ -85,6 +88,11 @@ class RequestReader:
                 raise BadBytes(400, f"not an HTTP/1.1 request: {error}") from error
         if self._head_bytes > MAX_HEAD_BYTES and (self._in_head or self._request is not None):
             raise BadBytes(431, f"the headers have more than {MAX_HEAD_BYTES} bytes")
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether what comes next begins a request."""
+        return self._request is None and not self._in_head and not self._unparsed_bytes
 
     def is_late(self, now: float, keep_alive_s: float) -> bool:
         """Whether what must come next has not come in time."""
@@ -121,7 +129,9 @@ class RequestReader:
         self._in_head = False
         keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
         method = parser.get_method().decode("latin-1")
-        request = self._request = Request(method, self._target, self._headers, keep_alive)
+        head = RequestHead(method, self._target, self._headers, keep_alive)
+        first, self._first = self._first, b""
+        request = self._request = Request(head, first[: max(first.find(b"\r\n\r\n"), 0)])
         is_offer = parser.should_upgrade()
         if is_offer:
             self._unparsed_bytes = request.headers.content_length

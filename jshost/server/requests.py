@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import NamedTuple
 from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 from jshost import wire
 from jshost.exceptions import from_envelope
 from jshost.options import HostOptions
 
-__all__ = ["Headers", "Request", "check_hash", "is_allowed_host"]
+__all__ = ["Headers", "Request", "RequestHead", "check_hash", "is_allowed_host"]
 
 LOCAL_NAMES = ("localhost",)
 
@@ -22,6 +23,7 @@ class Headers:
         "accept",
         "content_length",
         "content_type",
+        "expects_more",
         "host",
         "is_chunked",
         "origin",
@@ -33,7 +35,7 @@ class Headers:
         self.host = self.origin = self.accept = self.content_type = self._timeout = b""
         self.request_id = self.traceparent = ""
         self.content_length = 0
-        self.is_chunked = False
+        self.is_chunked = self.expects_more = False
         for name, value in headers:
             if name == b"host":
                 self.host = value
@@ -53,6 +55,8 @@ class Headers:
                 self.is_chunked = True
             elif name == b"traceparent":
                 self.traceparent = _safe_id(value)
+            elif name == b"expect" or name == b"upgrade":
+                self.expects_more = True  # than an answer
 
     def timeout_s(self) -> float | None:
         """The caller's limit in seconds, or None.
@@ -101,19 +105,10 @@ class Headers:
         return b"text/event-stream" in self.accept
 
 
-class Request:
-    """One request; whole once `body` is set."""
+class RequestHead:
+    """A request's first line and headers. Requests may share one: nothing changes it."""
 
-    __slots__ = (
-        "body",
-        "headers",
-        "keep_alive",
-        "method",
-        "path",
-        "query",
-        "raw_headers",
-        "target",
-    )
+    __slots__ = ("headers", "keep_alive", "method", "path", "query", "raw_headers", "target")
 
     def __init__(
         self,
@@ -127,13 +122,49 @@ class Request:
         self.raw_headers = raw_headers
         self.headers = Headers(raw_headers)
         self.keep_alive = keep_alive
-        self.body = b""
         if not target.startswith(b"/"):  # "http://host/path", as proxies are asked
             parts = urlsplit(target)
             target = parts.path + (b"?" + parts.query if parts.query else b"")
         raw_path, _, self.query = target.partition(b"?")
         path = unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
         self.path = path.decode("utf-8", "replace")
+
+
+class Request:
+    """One request; whole once `body` is set.
+
+    Attributes:
+        head_bytes: its head as it came, without the blank line; b"" where it came in pieces.
+        call: what is known of it already, where its head was known (`known_heads`).
+    """
+
+    __slots__ = ("body", "call", "head", "head_bytes", "headers", "keep_alive", "request_id")
+
+    def __init__(self, head: RequestHead, head_bytes: bytes = b"", body: bytes = b"") -> None:
+        self.head = head
+        self.headers = head.headers
+        self.keep_alive = head.keep_alive
+        self.head_bytes = head_bytes
+        self.body = body
+        self.request_id = head.headers.request_id
+        self.call: KnownCall | None = None
+
+    @property
+    def target(self) -> bytes:
+        """The target as it was sent."""
+        if self.call is None:
+            return self.head.target
+        return self.head_bytes.split(b" ", 2)[1]  # its head is another request's, of another hash
+
+
+class KnownCall(NamedTuple):
+    """What the head of a call says, once it was looked at: see `App.begin`."""
+
+    name: str
+    content_type: str | None
+    timeout_s: float | None
+    body_limit: int
+    wants_stream: bool
 
 
 def check_hash(query: bytes, body: bytes) -> None:

@@ -35,8 +35,8 @@ class PendingCall:
 
     call_id: int
     name: str
-    payload: bytes
-    """The CALL frame's, until it is sent."""
+    frame: bytes
+    """The CALL frame, while it waits to be sent."""
     timeout_s: float | None
     request_id: str
     started: float

@@ -28,8 +28,8 @@ READ_BYTES = 64 * 1024
 """What is read at once. From 128 KB on, malloc maps new memory for every read (M_MMAP_THRESHOLD),
 which costs more than the read itself; the rest of a large frame is worth it."""
 LARGE_READ_BYTES = 512 * 1024
-NO_COPY_BYTES = 64 * 1024
-"""A payload over this is sent beside its header, not copied behind it."""
+JOINED_BYTES = 64 * 1024
+"""A frame over this is sent by itself, not copied to go with others."""
 MAX_BUFFERS = 64
 NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
@@ -155,24 +155,21 @@ class WorkerChannel:
     # Doing
 
     def send(self, kind: int, call_id: int, payload: bytes = b"") -> None:
+        self.send_frame(frames.encode(kind, call_id, payload))
+
+    def send_frame(self, frame: bytes) -> None:
         if self._held:
             self._flush()
-        if len(payload) > NO_COPY_BYTES:
-            self._unsent.append(frames.encode_header(kind, call_id, len(payload)))
-            self._unsent.append(memoryview(payload))
-            if len(self._unsent) == 2:
-                self._send_rest()
-        else:
-            self._write(frames.encode(kind, call_id, payload))
+        self._write(frame)
 
-    def send_soon(self, kind: int, call_id: int, payload: bytes) -> None:
+    def send_soon(self, frame: bytes) -> None:
         """Send it together with what else is sent so, at the end of this turn of the loop."""
-        if len(payload) > NO_COPY_BYTES:
-            self.send(kind, call_id, payload)
+        if len(frame) > JOINED_BYTES:
+            self.send_frame(frame)
             return
         if not self._held:
             self._loop.call_soon(self._flush)
-        self._held.append(frames.encode(kind, call_id, payload))
+        self._held.append(frame)
 
     def _flush(self) -> None:
         if self._held:

@@ -13,9 +13,10 @@ import json
 import struct
 from json.encoder import encode_basestring_ascii as _quoted
 
-__all__ = ["Decoder", "Frame", "FrameError", "call_payload", "encode", "split_call"]
+__all__ = ["Decoder", "Frame", "FrameError", "call_frame", "encode", "split_call"]
 
 HEADER = struct.Struct(">IIB")
+CALL_HEADER = struct.Struct(">IIBH")
 MAX_PAYLOAD_BYTES = 1 << 30
 STREAM_WINDOW_BYTES = 256 * 1024
 """How many bytes of a call's CHUNK frames a worker may send before its reader has taken any."""
@@ -103,9 +104,16 @@ class Decoder:
         return self._need - self._size if self._chunks else 0
 
 
-def call_payload(header: bytes, body: bytes) -> bytes:
-    """A CALL's payload: ``header length u16 · header · body``, the body's bytes untouched."""
-    return len(header).to_bytes(2, "big") + header + body
+def call_frame(call_id: int, header: bytes, body: bytes) -> bytes:
+    """A CALL's frame; its payload is ``header length u16 · header · body``, the body untouched.
+
+    Raises:
+        FrameError: as `encode`.
+    """
+    size = 2 + len(header) + len(body)
+    if size > MAX_PAYLOAD_BYTES:
+        raise FrameError(f"a payload of {size} bytes is over the {MAX_PAYLOAD_BYTES} of a frame")
+    return CALL_HEADER.pack(size, call_id, CALL, len(header)) + header + body
 
 
 def call_header(

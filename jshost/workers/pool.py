@@ -181,7 +181,6 @@ class Pool:
         timeout_s: float | None,
         request_id: str,
         caller: Caller,
-        *,
         content_type: str | None = None,
         stream: bool = False,
         traceparent: str = "",
@@ -207,33 +206,30 @@ class Pool:
             stream=stream,
             traceparent=traceparent,
         )
-        payload = frames.call_payload(header, body)
-        if len(payload) > frames.MAX_PAYLOAD_BYTES:
+        try:
+            frame = frames.call_frame(call_id, header, body)
+        except frames.FrameError:
             message = f"The body has {len(body)} bytes, more than a worker can be sent at once."
-            raise from_envelope({"code": "body_too_large", "message": message}, name=name)
+            raise from_envelope({"code": "body_too_large", "message": message}, name=name) from None
         try:
             worker = self.scheduler.submit(call_id, deadline, now)
         except Refused as refused:
             message = REFUSALS.get(refused.code, self.load_error)
             message = message.replace("{queue}", str(len(self.scheduler.queue)))
             raise from_envelope({"code": refused.code, "message": message}, name=name) from None
-        pending = PendingCall(call_id, name, payload, timeout_s, request_id, now, caller)
-        self._calls[call_id] = pending
-        if worker is not None:
+        if worker is None:
+            pending = PendingCall(call_id, name, frame, timeout_s, request_id, now, caller)
+        else:
+            pending = PendingCall(call_id, name, b"", timeout_s, request_id, now, caller)
             channel = self.workers[worker]
-            if one_of_many or len(self.scheduler.workers[worker].calls) > 1:
-                channel.send_soon(frames.CALL, call_id, payload)
+            if one_of_many or self._calls:  # where there are calls, more are likely to come at once
+                channel.send_soon(frame)
             else:
-                channel.send(frames.CALL, call_id, payload)
-            pending.payload = b""
+                channel.send_frame(frame)
+        self._calls[call_id] = pending
         if self.scheduler.next_wake < self._wake:
             self._plan_tick()
         return pending
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether calls are in flight: then more are likely to come in this turn of the loop."""
-        return bool(self._calls)
 
     def cancel(self, pending: PendingCall) -> None:
         """The caller left. The worker is told; the answer is dropped."""
@@ -362,8 +358,8 @@ class Pool:
                     if pending is None:  # its caller was interrupted in the middle of `call`
                         self._act(self.scheduler.finished(call, time.monotonic()))
                         continue
-                    self.workers[worker].send(frames.CALL, call, pending.payload)
-                    pending.payload = b""
+                    self.workers[worker].send_frame(pending.frame)
+                    pending.frame = b""
                 case Fail():
                     self._fail(action)
                 case Cancel(worker, call):

@@ -84,7 +84,7 @@ class Worker:
     ) -> None:
         body = arguments if isinstance(arguments, bytes) else json.dumps(arguments or {}).encode()
         head = json.dumps({"name": name, "requestId": "r-1", "timeout": None, **header}).encode()
-        self.send(frames.CALL, call_id, frames.call_payload(head, body))
+        self.process.channel.sendall(frames.call_frame(call_id, head, body))
 
     def credit(self, size: int, call_id: int = 1) -> None:
         self.send(frames.CHUNK, call_id, size.to_bytes(4, "big"))
@@ -266,8 +266,7 @@ def test_many_calls_in_one_write(worker: Worker) -> None:
         calls = b""
         for number in range(300):
             head = json.dumps({"name": name, "requestId": "r", "timeout": None}).encode()
-            payload = frames.call_payload(head, json.dumps({"n": number}).encode())
-            calls += frames.encode(frames.CALL, number + 1, payload)
+            calls += frames.call_frame(number + 1, head, json.dumps({"n": number}).encode())
         worker.process.channel.sendall(calls)
         answers = [worker.receive() for _ in range(300)]
         assert sorted(answers) == [

@@ -216,8 +216,8 @@ class Driver:
     def begin(self, name: str, body: bytes = b"{}", **header: Any) -> int:
         self._last_id += 1
         described = {"name": name, "requestId": f"r{self._last_id}", "timeout": None, **header}
-        payload = frames.call_payload(json.dumps(described).encode(), body)
-        self.send(frames.CALL, self._last_id, payload)
+        frame = frames.call_frame(self._last_id, json.dumps(described).encode(), body)
+        self.process.channel.sendall(frame)
         return self._last_id
 
     def stream(self, name: str, /, **arguments: Any) -> int:
