@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from jshost import wire
 from jshost.exceptions import RemoteError
 from jshost.http1 import Endpoint
+from jshost.server.connection import Connection
 from jshost.server.known_heads import MAX_HEADS, KnownHeads
 from jshost.server.reading import BadBytes, RequestReader
-from jshost.server.requests import KnownCall, Request
+from jshost.server.requests import KnownCall, Request, RequestHead
 
 BODY = b'{"x": 1}'
 CALL = KnownCall("tiny", None, 10.0, 1000, False)
@@ -188,3 +190,42 @@ def test_whatever_is_learned_says_what_the_parser_said(
     if found is not None:
         assert found.body == owner.requests[0].body
         assert found.target == owner.requests[0].target
+
+
+class Transport:
+    """Where a connection writes to."""
+
+    closed = False
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Recognizing:
+    """Knows every request, and answers at once."""
+
+    def recognize(self, data: bytes) -> Request | None:
+        return Request(RequestHead("POST", b"/function/tiny", [], True))
+
+    def admit(self, request: Request) -> int:
+        raise AssertionError("it was parsed")
+
+    def begin(self, request: Request, connection: Connection) -> None:
+        connection.send_result(b"j1")
+
+
+def test_a_connection_whose_requests_are_recognized_is_not_idle() -> None:
+    connection = Connection(Recognizing(), set())
+    transport = Transport()
+    connection.connection_made(transport)  # type: ignore[arg-type]
+    connection.data_received(b"")
+    connection.sweep(time.monotonic(), 75.0)
+    assert not transport.closed
+    connection.sweep(time.monotonic() + 76, 75.0)
+    assert transport.closed

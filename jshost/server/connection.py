@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
         self._connections = connections
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._reader = RequestReader(self)
-        self._read_at = time.monotonic()
+        self._reader.read_at = time.monotonic()
         self._closing = False
         self._unsent_bytes = 0
         # The requests that are being answered
@@ -90,14 +90,14 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
-        self._read_at = time.monotonic()
+        now = self._reader.read_at = time.monotonic()
         if self._answering is None and not self.is_full and self._reader.is_at_rest:
             request = self._handler.recognize(data)
             if request is not None:
                 self._answer(request, None)
                 return
         try:
-            self._reader.feed(data, self._read_at)
+            self._reader.feed(data, now)
         except BadBytes as error:
             self._refuse_bytes(error)
 
@@ -273,10 +273,10 @@ class Connection(asyncio.Protocol):
             return
         unsent = self._transport.get_write_buffer_size()
         if unsent != self._unsent_bytes:  # a slow client, but it takes its answer
-            self._unsent_bytes, self._read_at = unsent, now
+            self._unsent_bytes, self._reader.read_at = unsent, now
             return
         if self._closing or unsent:
-            if now - self._read_at > keep_alive_s:
+            if now - self._reader.read_at > keep_alive_s:
                 self._transport.abort()  # its client does not take its last bytes
         elif self._reader.is_late(now, keep_alive_s):
             self._closing = True

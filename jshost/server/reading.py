@@ -56,8 +56,9 @@ class RequestReader:
         self._headers: list[tuple[bytes, bytes]] = []
         self._request: Request | None = None
         self._in_head = False
+        self.read_at = 0.0
+        """When something came last; set by the owner, too, for what it did not feed."""
         self._began_at = 0.0
-        self._read_at = 0.0
         self._head_bytes = 0
         self._expects_continue = False
         self._first = b""
@@ -74,7 +75,7 @@ class RequestReader:
     def feed(self, data: bytes, now: float) -> None:
         """Take bytes. Raises: BadBytes: they are no requests."""
         self._first = data if self.is_at_rest else b""
-        self._read_at = now
+        self.read_at = now
         self._head_bytes += len(data)
         if self._unparsed_bytes:
             data = self._take_unparsed(data)
@@ -98,7 +99,7 @@ class RequestReader:
         """Whether what must come next has not come in time."""
         if self._in_head:
             return now - self._began_at > HEAD_S
-        return now - self._read_at > (HEAD_S if self._request is not None else keep_alive_s)
+        return now - self.read_at > (HEAD_S if self._request is not None else keep_alive_s)
 
     # httptools calls these
 
@@ -106,7 +107,7 @@ class RequestReader:
         self._target = b""
         self._headers = []
         self._request = None
-        self._in_head, self._began_at, self._head_bytes = True, self._read_at, 0
+        self._in_head, self._began_at, self._head_bytes = True, self.read_at, 0
         self._expects_continue = False
         self._chunks = []
         self._body_bytes = 0
