@@ -77,7 +77,7 @@ def _option_flags(command: Callable[..., None]) -> Callable[..., None]:
             continue
         flag = "--" + field.name.replace("_", "-")
         kind = str if field.name in ("address", "uds", "request_data_limit") else int
-        if field.name.endswith("_timeout"):
+        if field.name.endswith(("_timeout", "_delay")):
             kind = float  # type: ignore[assignment]
         default = "none" if field.default is None else field.default
         if field.name == "request_data_limit":

@@ -52,6 +52,13 @@ def _seconds(value: Any) -> float | None:
     return float(value)
 
 
+def _delay(value: Any) -> float:
+    """a number of seconds, 0 or more"""
+    if isinstance(value, bool) or not 0 <= float(value) < 1e9:
+        raise ValueError
+    return float(value)
+
+
 def _string(value: Any) -> str:
     """a non-empty string"""
     if not isinstance(value, str) or not value:
@@ -111,6 +118,9 @@ class HostOptions:
     )
     shutdown_timeout: float | None = _option(
         10.0, _seconds, "Time that calls have to finish after SIGTERM, in seconds."
+    )
+    shutdown_delay: float = _option(
+        0.0, _delay, "Time after SIGTERM that calls are still taken, while /ready says 503."
     )
     allowed_hosts: tuple[str, ...] = _option((), _strings)
     allowed_origins: tuple[str, ...] = _option((), _strings)

@@ -46,6 +46,8 @@ class App:
         self._version = version
         self._started_at = time.time()
         self.draining = False
+        """Whether we are stopping: each answer is its connection's last. Calls that come until the
+        pools refuse them are run, for a proxy may not ask another host once it has sent one."""
         self.known_heads = KnownHeads()
         self._known_hosts: set[bytes] = set()
         self._request_ids = _request_ids()
@@ -89,10 +91,10 @@ class App:
         return self._service.options.request_data_limit
 
     def begin(self, request: Request, connection: Connection) -> Exchange | None:
+        if self.draining:
+            request.keep_alive = False
         call = request.call
         if call is not None and self._service.reloader is None:
-            if self.draining:
-                self._check_call(request, call.name)
             return self._begin_call(request, call, connection)
         path = request.head.path
         if path.startswith(FUNCTION_PREFIX):
@@ -182,16 +184,13 @@ class App:
         return BatchExchange(connection, parts, request.request_id, begin_one)
 
     def _check_call(self, request: Request, name: str | None) -> None:
-        """Raises: RemoteError: another method than POST, no such function, or no more calls."""
+        """Raises: RemoteError: another method than POST, or no such function."""
         method = request.head.method
         if method != "POST":
             message = f"Use POST, not {method}"
             raise from_envelope({"code": "method_not_allowed", "message": message}, name=name or "")
         if name is not None:
             self._route(name)
-        if self.draining:
-            message = "the host is stopping and takes no more calls"
-            raise from_envelope({"code": "draining", "message": message}, name=name)
 
     def _route(self, name: str) -> FunctionRoute:
         route = self._service.routes.get(name)

@@ -282,6 +282,13 @@ class Connection(asyncio.Protocol):
             self._closing = True
             self._transport.close()
 
+    def wind_down(self) -> None:
+        """Say in the answer to what was asked that it is the last one here."""
+        if self._waiting:
+            self._waiting[-1][0].keep_alive = False
+        elif self._answering is not None:
+            self._answering.keep_alive = False
+
     def shut_down(self) -> None:
         """Close it, once the answers to what was asked are written."""
         if self._answering is None:

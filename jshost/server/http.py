@@ -32,9 +32,10 @@ class HttpServer:
         self._listeners: list[socket.socket] = []
         self._accepting: set[asyncio.Task[object]] = set()
 
-    async def start(self, listeners: list[socket.socket]) -> None:
+    async def start(self, listeners: list[socket.socket], own: list[socket.socket]) -> None:
+        """Accept from all of them; from our own ones, `stop_accepting` takes the last who wait."""
         loop = asyncio.get_running_loop()
-        self._listeners = listeners
+        self._listeners = own
         for listener in listeners:
             create = (
                 loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
@@ -58,6 +59,11 @@ class HttpServer:
         self._listeners = []
         for server in self._servers:
             server.close()
+
+    def wind_down(self) -> None:
+        """Make the answer that each connection waits for its last."""
+        for connection in list(self._connections):
+            connection.wind_down()
 
     def shut_down(self) -> None:
         """Close each connection, once its answers are written."""

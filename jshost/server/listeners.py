@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
 import logging
 import os
 import socket
+import struct
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from jshost.exceptions import ConfigError
@@ -28,8 +32,14 @@ class Listeners:
     By default a TCP socket, and, for callers of the same user on this machine, a unix socket in
     the runtime directory. With the option `uds` that one only.
 
+    Args:
+        inherited: sockets that listen already, and go on when we end: they take the place of the
+            option's address.
+
     Attributes:
         sockets: what to accept connections on.
+        own: those of them that nobody has after us: who waits there to be accepted is reset when
+            they are closed.
         url: the root URL for callers.
         port: the TCP port, or 0 where there is none.
 
@@ -37,23 +47,30 @@ class Listeners:
         ConfigError: an address cannot be had.
     """
 
-    def __init__(self, config_file: Path, options: HostOptions) -> None:
+    def __init__(
+        self, config_file: Path, options: HostOptions, inherited: Sequence[socket.socket] = ()
+    ) -> None:
         self._paths: list[Path] = []
-        if options.uds is not None:
+        self.own: list[socket.socket] = []
+        if inherited:
+            self.url, self.port = _url_of(inherited[0])
+        elif options.uds is not None:
             path = Path(options.uds).absolute()
-            self.sockets = [_listen_unix(path)]
+            self.own = [_listen_unix(path)]
             self._paths.append(path)
             self.url, self.port = f"unix://{path}", 0
-            return
-        listener = _listen_tcp(options.address, options.port)
-        self.sockets = [listener]
-        address, self.port = listener.getsockname()[:2]
-        name = f"[{address}]" if ":" in address else address
-        self.url = f"http://{name}:{self.port}"
+        else:
+            self.own = [_listen_tcp(options.address, options.port)]
+            self.url, self.port = _url_of(self.own[0])
+        if self.port:
+            self._listen_for_this_machine(config_file)
+        self.sockets = [*inherited, *self.own]
+
+    def _listen_for_this_machine(self, config_file: Path) -> None:
         try:
             path = socket_path(str(config_file), os.getpid())
             if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
-                self.sockets.append(_listen_unix(path))
+                self.own.append(_listen_unix(path))
                 self._paths.append(path)
         except (ConfigError, OSError) as error:
             logger.debug("no unix socket for callers on this machine: %s", error)
@@ -72,6 +89,47 @@ class Listeners:
         while self._paths:
             with contextlib.suppress(OSError):
                 self._paths.pop().unlink()
+
+    def turn_away(self) -> None:
+        """Let nobody else connect to our own sockets, before the last ones are accepted.
+
+        A connection that is made between the last accept and the close is reset, and its caller
+        does not know whether it was heard. So TCP connections that are only being asked for now are
+        not made: their askers ask again in a second, and are told then that nobody listens.
+        """
+        self.unlink()
+        for listener in self.own:
+            if sys.platform == "linux" and listener.family != socket.AF_UNIX:
+                with contextlib.suppress(OSError):
+                    _drop_new_connections(listener)
+
+
+def _url_of(listener: socket.socket) -> tuple[str, int]:
+    """The root URL of whoever listens there, and its TCP port or 0."""
+    if listener.family == socket.AF_UNIX:
+        return f"unix://{listener.getsockname()}", 0
+    address, port = listener.getsockname()[:2]
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}", port
+
+
+SO_ATTACH_FILTER = 26
+DROP_SYN = (
+    # (code, jump if true, jump if false, operand), of linux/filter.h; a TCP socket's filter sees
+    # a packet from its TCP header on.
+    (0x30, 0, 0, 13),  # load the byte with the flags
+    (0x45, 0, 1, 0x02),  # is SYN among them?
+    (0x06, 0, 0, 0),  # then keep nothing of the packet
+    (0x06, 0, 0, 0xFFFFFFFF),
+)
+
+
+def _drop_new_connections(listener: socket.socket) -> None:
+    """Have Linux drop the first packet of each new connection; those half made become whole."""
+    code = array.array("B", b"".join(struct.pack("=HBBI", *line) for line in DROP_SYN))
+    address, _ = code.buffer_info()
+    listener.setsockopt(
+        socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(DROP_SYN), address)
+    )
 
 
 def _listen_unix(path: Path) -> socket.socket:

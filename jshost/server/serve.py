@@ -24,18 +24,22 @@ from jshost.records import HostRecord
 from jshost.server.listeners import Listeners
 from jshost.server.reload import Reloader
 from jshost.server.service import Service
+from jshost.server.systemd import Systemd
 
 if TYPE_CHECKING:
     from jshost.server.app import App
+    from jshost.server.http import HttpServer
 
 __all__ = ["Start", "describe", "serve", "set_up_logging"]
 
 logger = logging.getLogger("jshost.host")
 
 END_S = 2.0
+TURN_AWAY_S = 0.01
+"""How long connections that are half made have to become whole: a round trip."""
 GOODBYE_S = 0.1
-"""How long open connections are answered that the host stops, before they are closed: a request
-that is on its way meanwhile would be lost."""
+"""How long open connections are still read after the last one was accepted, before they are
+closed: a request that is on its way meanwhile would be lost."""
 ORPHAN_S = 3.0
 """How long a host outlives its manager: calls in flight end, and nothing is left."""
 MAX_FILES = 65_536
@@ -155,6 +159,7 @@ async def serve(start: Start) -> int:
         ConfigError: the config does not load, or the port cannot be had.
     """
     signals = StopSignals()
+    systemd = Systemd(os.environ)
     raise_file_limit()
     if start.managed:
         await _watch_owner(signals)
@@ -170,14 +175,21 @@ async def serve(start: Start) -> int:
             starting.cancel()
             return 0
         await starting
-        with Listeners(service.config_file, service.options) as listeners:
-            return await _run(start, service, App(service, __version__), listeners, signals)
+        with Listeners(service.config_file, service.options, systemd.sockets) as listeners:
+            app = App(service, __version__)
+            return await _run(start, service, app, listeners, signals, systemd)
     finally:
+        systemd.close()
         await service.end(0)
 
 
 async def _run(
-    start: Start, service: Service, app: App, listeners: Listeners, signals: StopSignals
+    start: Start,
+    service: Service,
+    app: App,
+    listeners: Listeners,
+    signals: StopSignals,
+    systemd: Systemd,
 ) -> int:
     from jshost.server.http import HttpServer
 
@@ -187,7 +199,7 @@ async def _run(
     record = HostRecord.of_this_process(service.config_file, url, __version__, start.managed)
     watching: asyncio.Future[None] | None = None
     try:
-        await server.start(listeners.sockets)
+        await server.start(listeners.sockets, listeners.own)
         try:
             record.write()
         except (ConfigError, OSError) as error:
@@ -195,15 +207,20 @@ async def _run(
         if service.reloader is not None:
             watching = asyncio.ensure_future(service.reloader.watch())
         _announce(service, app, url, start.as_json)
+        systemd.ready(f"serving {len(service.routes)} functions on {url}")
         await _first(service.has_halted, asyncio.ensure_future(signals.soft.wait()))
         record.remove()
         app.draining = True
-        listeners.unlink()
+        systemd.stopping("calls in flight end")
+        server.wind_down()
+        delay = service.options.shutdown_delay
+        if delay and not start.managed and not service.has_halted.done():
+            logger.info("stopping: calls are taken for another %g s", delay)
+            await _pause(delay, signals.hard)
+        listeners.turn_away()
+        await _pause(TURN_AWAY_S, signals.hard)
         server.stop_accepting()
-        goodbye = time.monotonic() + GOODBYE_S
-        end = await _drain(service, signals.hard)
-        while not (server.idle or signals.hard.is_set() or time.monotonic() >= goodbye):
-            await asyncio.sleep(0.002)
+        end = await _drain(service, server, signals.hard)
         server.shut_down()
         while not (server.idle or signals.hard.is_set() or time.monotonic() >= end):
             await asyncio.sleep(0.002)
@@ -215,7 +232,7 @@ async def _run(
         server.abort()
 
 
-async def _drain(service: Service, hard: asyncio.Event) -> float:
+async def _drain(service: Service, server: HttpServer, hard: asyncio.Event) -> float:
     """Let calls in flight end; a second signal, or the time that is set, cuts them off.
 
     Returns when that time is over, in seconds of the monotonic clock.
@@ -224,13 +241,21 @@ async def _drain(service: Service, hard: asyncio.Event) -> float:
     logger.info(
         "stopping: calls in flight have %s s", "unlimited" if limit is None else f"{limit:g}"
     )
+    goodbye = time.monotonic() + GOODBYE_S
     end = time.monotonic() + (limit if limit is not None else math.inf)
-    while not service.idle and not hard.is_set() and time.monotonic() < end:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(hard.wait(), 0.01)
+    while not hard.is_set() and time.monotonic() < end:
+        if service.idle and (server.idle or time.monotonic() >= goodbye):
+            break
+        await _pause(0.01, hard)
     if not hard.is_set():
         await service.end(END_S if service.idle else 0)
     return end
+
+
+async def _pause(seconds: float, hard: asyncio.Event) -> None:
+    """Wait so long, or until a second signal."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(hard.wait(), seconds)
 
 
 async def _first(*ends: asyncio.Future[Any]) -> None:

@@ -128,22 +128,20 @@ def test_calls_in_flight_are_answered_and_no_others(
 ) -> None:
     host = serve_both()
     workers = host.worker_pids()
-    known = host.host  # its connection is there already
-    assert known.request("GET", "/ready", {}, b"", 5).status_code == 200
+    known, other = host.host, host.host  # their connections are there already
+    for each in (known, other):
+        assert each.request("GET", "/ready", {}, b"", 5).status_code == 200
     calls = [threads.submit(host.function(name).call, file=str(gate)) for name in HOLDS]
     wait_for_calls(host, 3)
     host.process.send_signal(number)
     host.wait_for_log("stopping")
     ready = known.request("GET", "/ready", {}, b"", 5)
     assert (ready.status_code, ready.text) == (503, "draining\n")
-    refused = known.request("POST", "/function/hello_js", {}, b"", 5)
-    assert refused.status_code == 503
     assert "retry-after" in ready.headers
-    assert "retry-after" in refused.headers
-    function = host.function("hello_py")
-    function.host = known
-    with pytest.raises(HostUnavailable, match="stopping"):
-        function.call()
+    late = other.request("POST", "/function/hello_js", {}, b"", 5)
+    assert (late.status_code, late.text) == (200, "Hello!")
+    for answer in (ready, late):
+        assert answer.headers["connection"] == "close"
     with pytest.raises(ConnectionError):
         host.function("hello_js").call()
     assert not any(call.done() for call in calls)
@@ -154,6 +152,57 @@ def test_calls_in_flight_are_answered_and_no_others(
     assert "ERROR" not in host.log_text()
     for language in ("Node", "Python"):
         assert f"{language} says goodbye" in host.log_text()
+
+
+def test_calls_are_taken_until_balancers_have_noticed(serve_both: StartHost) -> None:
+    """`shutdown_delay`: /ready says 503 all the while, and no connection is used twice."""
+    host = serve_both("--shutdown-delay", "0.5")
+    host.process.terminate()
+    host.wait_for_log("stopping")
+    began = time.monotonic()
+    for _ in range(3):
+        caller = host.host
+        ready = caller.request("GET", "/ready", {}, b"", 5)
+        assert (ready.status_code, ready.headers["connection"]) == (503, "close")
+        answer = caller.request("POST", "/function/hello_js", {}, b"", 5)
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+    assert host.process.wait(3) == 0
+    assert 0.4 < time.monotonic() - began < 2
+
+
+def test_a_second_signal_ends_the_delay(serve_both: StartHost) -> None:
+    host = serve_both("--shutdown-delay", "30")
+    host.process.terminate()
+    host.wait_for_log("stopping")
+    host.process.terminate()
+    host.process.wait(3)
+
+
+def test_nobody_who_connects_while_a_host_stops_is_reset(
+    serve_both: StartHost, threads: ThreadPoolExecutor
+) -> None:
+    """A caller that could send its call gets an answer; the others know that nobody heard them."""
+    host = serve_both()
+    port = host.status["config"]["port"]
+    request = b"POST /function/hello_js HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+    def call_until_refused() -> list[bytes]:
+        answers = []
+        while True:
+            try:
+                caller = socket.create_connection(("127.0.0.1", port), 10)
+            except ConnectionRefusedError:
+                return answers
+            with caller:
+                caller.sendall(request)
+                answers.append(caller.recv(4096))
+
+    callers = [threads.submit(call_until_refused) for _ in range(16)]
+    wait_until(lambda: host.host.request_status()["uptime"] > 0.5, 5, "load")
+    host.process.terminate()
+    for caller in callers:
+        assert {answer[:15] for answer in caller.result(20)} == {b"HTTP/1.1 200 OK"}
+    assert host.process.wait(3) == 0
 
 
 def test_calls_that_wait_are_answered_too(
