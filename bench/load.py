@@ -5,19 +5,23 @@ for more of a client than single calls, see `rows.Row.can`.
 """
 
 import asyncio
+import os
+import signal
 import statistics
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from callers import AsyncCaller, Batcher, Caller, Streamer
+from callers import AsyncCaller, Batcher, Caller, Owner, Streamer
 
 __all__ = ["LOADS"]
 
 START_DEADLINE_S = 20.0
 FINISH_DEADLINE_S = 60.0
 PROBE_PAUSE_S = 0.001
+UNDER_WAY_S = 0.05
+"""How long a call is left to reach its function, before that is killed."""
 CHUNK = "0123456789"
 LINE = '<li class="item">line</li>\n'
 
@@ -162,6 +166,35 @@ def burn(caller: Caller, callers: int, calls: int, ms: float) -> Numbers:
     }
 
 
+def killed(caller: Owner, ms: float) -> Numbers:
+    """Kill the process of a function that waits ``ms``: until its caller has an error, and how long
+    the next call takes."""
+    caller.call("tiny", x=1)
+    outcomes: list[tuple[float, str]] = []
+
+    def wait() -> None:
+        try:
+            outcome = f"sleep answered {caller.call('sleep', ms=ms)}"
+        except Exception:  # noqa: BLE001 - whatever a row's client raises will do
+            outcome = ""
+        outcomes.append((time.perf_counter(), outcome))
+
+    thread = threading.Thread(target=wait, daemon=True, name="killed")
+    thread.start()
+    time.sleep(UNDER_WAY_S)
+    killed_s = time.perf_counter()
+    os.kill(caller.worker_pid(), signal.SIGKILL)
+    thread.join(FINISH_DEADLINE_S)
+    if not outcomes:
+        raise TimeoutError(f"no error {FINISH_DEADLINE_S:.0f} s after its worker was killed")
+    failed_s, outcome = outcomes[0]
+    if outcome:
+        raise AssertionError(outcome)
+    next_s = time.perf_counter()
+    _check(caller, "tiny", {"x": 1})
+    return {"ms": (failed_s - killed_s) * 1e3, "next_ms": (time.perf_counter() - next_s) * 1e3}
+
+
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     if name == "asyncio":
         return asyncio.new_event_loop
@@ -229,4 +262,5 @@ LOADS: dict[str, Callable[..., Numbers]] = {
     "stream": stream,
     "fan": fan,
     "burn": burn,
+    "killed": killed,
 }

@@ -13,7 +13,7 @@ from rows import PROJECT_PYTHON
 __all__ = ["describe"]
 
 OURS = ("jshost", "httptools", "uvloop", "uvicorn")
-PEERS = ("javascript", "js-host")
+PEERS = ("javascript", "js-host", "mini-racer", "pythonmonkey")
 
 
 def describe() -> dict[str, str]:

@@ -28,9 +28,11 @@ __all__ = [
 
 BURN_MS = 20
 SLEEP_MS = 10
+KILLED_MS = 30_000
 BATCH_CALLS = 100
 STREAM_CHUNKS = 20_000
 FAILURES_BEFORE_SKIP = 2
+WARM_UP = {"op": "latency", "function": "tiny", "x": 1, "count": 100}
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Profile:
 class Step:
     """One load: its name in the results, the driver's command, how many workers it wants.
 
-    ``needs`` names what a row's client must be able to do; rows that cannot are left out.
+    ``needs`` names what a row must be able to do; rows that cannot are left out.
     """
 
     name: str
@@ -96,12 +98,13 @@ def _many_callers(profile: Profile) -> list[Step]:
     threads = {"op": "throughput", "seconds": profile.throughput_s}
     tasks = {"op": "async_throughput", "tasks": 32, "seconds": profile.throughput_s}
     return [
-        *[Step(f"threads_{n}", {**threads, "threads": n}) for n in (1, 8, 32)],
+        *[Step(f"threads_{n}", {**threads, "threads": n}, needs="threads") for n in (1, 8, 32)],
         *[
             Step(f"tasks_32_{loop}", {**tasks, "loop": loop}, needs="async")
             for loop in ("uvloop", "asyncio")
         ],
-        Step("sleep_32", {"op": "fan", "callers": 32, "ms": SLEEP_MS}),
+        Step("sleep_32", {"op": "fan", "callers": 32, "ms": SLEEP_MS}, needs="sleep"),
+        Step("killed", {"op": "killed", "ms": KILLED_MS}, needs="kill"),
     ]
 
 
@@ -112,6 +115,7 @@ def _burning(profile: Profile) -> list[Step]:
             f"burn_{callers}_workers_{workers}",
             {"op": "burn", "ms": BURN_MS, "callers": callers, "calls": calls[callers]},
             workers,
+            needs="burn",
         )
         for workers in (1, 2, 3)
         for callers in (1, 2, 8)
@@ -155,13 +159,14 @@ def measure_memory(running: Sequence[Station], results: Results) -> None:
     for station in running:
         key, driver = station.row.key, station.drivers[1]
         try:
-            driver.ask({"op": "latency", "function": "tiny", "x": 1, "count": 100, "seconds": 5})
+            driver.ask({**WARM_UP, "seconds": 5})
             if 1 in station.host_pids:
                 argv = [str(station.host_pids[1])]
             else:
                 argv = ["--children", str(driver.pid)]
-            memory = sh([PEER_PYTHON, str(BENCH / "memory.py"), *argv])
-            results.record(key, "memory", 0, json.loads(memory))
+            memory = json.loads(sh([PEER_PYTHON, str(BENCH / "memory.py"), *argv]))
+            if memory["processes"]:  # an engine inside of the client has none of its own
+                results.record(key, "memory", 0, memory)
         except RowFailure as failure:
             results.record_failure(key, "memory", str(failure))
             _say(f"{key}: memory failed: {failure}")
@@ -182,7 +187,7 @@ def _start(row: Row, scratch: Path, stack: contextlib.ExitStack) -> Station:
         driver = Driver(row.driver(endpoint), env, scratch / f"{name}-driver.log")
         station.drivers[workers] = driver
         stack.callback(driver.close)
-    station.drivers[1].ask({"op": "throughput", "threads": 1, "seconds": 0.1})
+    station.drivers[1].ask({**WARM_UP, "seconds": 0.1})
     return station
 
 

@@ -113,9 +113,9 @@ def _plain(name: str) -> str:
 
 
 def _kind(row: Row) -> str:
-    if row.caller == "jshost":
+    if row.caller.startswith("jshost"):
         return "ours"
-    return "floor" if row.caller == "raw" else "peer"
+    return "floor" if row.caller in ("raw", "pair") else "peer"
 
 
 def _svg(picture: Picture) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import million
 import wanted
 from results import Results
-from rows import FLOOR, IMPORTS, Row
+from rows import BARE_PROGRAMS, FLOOR, IMPORTS, Row
 from tables import NOTHING, rounded, table
 
 __all__ = ["markdown"]
@@ -19,11 +19,17 @@ the floor's in the same round: compare these, for absolute times drift with the 
 - *floor*: request bytes made by hand over one kept-alive socket, to a Node `http` server that
   parses and answers JSON and does nothing else; in asyncio programs the same over a protocol.
   "vs floor" is always over the one on TCP. `http.client` calls the same server.
-- A dash: the row's client cannot do that (JSPyBridge, `http.client` and js-host have no asyncio, no
-  batches and no streams), or nothing was measured.
+- *floor: socket pair*: length-prefixed JSON to a bare Node of the caller's own, one call at a time.
+  It is the floor of embedded hosts. A row without a host starts what it needs itself, once.
+- A dash: the row's client cannot do that, or nothing was measured. JSPyBridge, `http.client` and
+  js-host have no asyncio, no batches and no streams. PythonMonkey and mini-racer are engines inside
+  of the program: no Node, so no npm packages, no process of their own; a call of PythonMonkey's is
+  a C call, for one thread only, and mini-racer has no clock of CPU time.
 - "Tasks": callers in one asyncio program, in one thread.
 - A batch is 100 tiny calls by `Function.map`. Streams are 20,000 chunks of 10 bytes by
   `Function.stream`, out of a generator and out of an async generator.
+- "Killed worker": it is killed with -9 while a call waits in it: until that call's caller has its
+  error, and how long the next call takes. Measured for embedded hosts only.
 - "Fresh program": the whole process, from the start of its Python. jshost's imports jshost.
 - JSPyBridge keeps a reference to the function and starts its own Node, so "first result" includes
   that, and no host can be ready beforehand. Its memory is that of its Node.
@@ -85,6 +91,11 @@ MANY_AT_ONCE = (
     Column("generator: chunks/s", "stream.chunks_per_s", rounded),
     Column("async generator: chunks/s", "stream_async.chunks_per_s", rounded),
 )
+KILLED = (
+    Column("killed worker: ms to the error", "killed.ms", rounded),
+    Column("at worst", "killed.ms", rounded, worst=True),
+    Column("the next call, ms", "killed.next_ms", rounded),
+)
 BURNING = (
     Column("cores used, 8 burning", "burn_8_workers_{workers}.speed_up", _times),
     Column("tiny wait p50 ms, 1 burning", "burn_1_workers_{workers}.wait_p50_ms", rounded),
@@ -117,11 +128,13 @@ def markdown(
         _table(rows, LATENCY, results),
         "## Many callers: calls per second",
         _table(rows, THROUGHPUT, results),
-        *_batches_and_streams(rows, results),
+        *_of_some("Batches and streams", "batch", MANY_AT_ONCE, rows, results),
+        *_of_some("A worker is killed in mid-call", "kill", KILLED, rows, results),
         "## CPU-burning calls, and tiny calls meanwhile",
-        _table(rows, BURNING, results, by_workers=True),
+        _table([row for row in rows if "burn" in row.can], BURNING, results, by_workers=True),
         "## Start and memory",
         _table(rows, START, results),
+        _bare_programs(results),
         "## Imports, over a bare interpreter",
         _imports(results),
     ]
@@ -173,9 +186,17 @@ def _clipped(reason: str) -> str:
     return reason if len(reason) <= 70 else reason[:67] + "..."
 
 
-def _batches_and_streams(rows: Sequence[Row], results: Results) -> list[str]:
-    able = [row for row in rows if "batch" in row.can]
-    return ["## Batches and streams", _table(able, MANY_AT_ONCE, results)] if able else []
+def _of_some(
+    heading: str, needs: str, columns: Sequence[Column], rows: Sequence[Row], results: Results
+) -> list[str]:
+    able = [row for row in rows if needs in row.can]
+    return [f"## {heading}", _table(able, columns, results)] if able else []
+
+
+def _bare_programs(results: Results) -> str:
+    taken = [(name, results.median(name, "bare.ms")) for name in BARE_PROGRAMS]
+    said = [f"`{name}` takes {rounded(ms)} ms" for name, ms in taken if ms is not None]
+    return f"Beside it, to its end: {', '.join(said)}." if said else ""
 
 
 def _wanted(results: Results) -> str:

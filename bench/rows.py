@@ -10,20 +10,45 @@ from pathlib import Path
 
 from endpoints import Endpoint, free_port, free_socket
 from processes import BENCH
+from programs import (
+    FUNCTIONS,
+    HOSTS,
+    PAIR,
+    first_bridge,
+    first_embedded,
+    first_http_client,
+    first_js_host,
+    first_jshost,
+    first_mini_racer,
+    first_pair,
+    first_pythonmonkey,
+    first_raw,
+)
 
-__all__ = ["FLOOR", "IMPORTS", "PEER_PYTHON", "PROJECT_PYTHON", "ROWS", "Import", "Row"]
+__all__ = [
+    "BARE_PROGRAMS",
+    "FLOOR",
+    "IMPORTS",
+    "PAIR_FLOOR",
+    "PEER_PYTHON",
+    "PROJECT_PYTHON",
+    "ROWS",
+    "Import",
+    "Row",
+]
 
-FLOOR = "floor"
-"""The row that others are compared with."""
+FLOOR, PAIR_FLOOR = "floor", "floor-pair"
+"""The rows that others are compared with: hosts, and what a program runs itself."""
 
 PROJECT_PYTHON = sys.executable
 PEER_PYTHON = str(BENCH / ".venv" / "bin" / "python")
-HOSTS = BENCH / "hosts"
-FUNCTIONS = str(HOSTS / "functions.cjs")
 
 # Fresh programs run in the peers' environment, jshost's too: an editable installation, which the
 # project's own has, adds a hook that costs every start of Python there about as much as Python.
 WITH_JSHOST = {"PYTHONPATH": f"{BENCH.parent}{os.pathsep}{sysconfig.get_paths()['purelib']}"}
+
+
+ANY = frozenset({"threads", "sleep", "burn"})
 
 
 @dataclass(frozen=True)
@@ -33,7 +58,9 @@ class Row:
     ``host`` makes the host's command from an endpoint, or is None when the client starts its own.
     ``arguments`` are the caller's, and ``first`` a fresh program's text, each from an endpoint.
     ``workers`` are the numbers of workers that the CPU-burning load is measured with.
-    ``can`` is what its client can do besides single calls: "async", "batch", "stream".
+    ``can`` is what it can do besides calls one after another, from one thread: "threads", "sleep"
+    (many at once that wait), "burn" (its functions have Node's clock of CPU time), "async",
+    "batch", "stream", "kill" (its client says which process to kill).
     """
 
     key: str
@@ -46,7 +73,7 @@ class Row:
     over_unix_socket: bool = False
     ready_path: str = "/ready"
     workers: tuple[int, ...] = (1,)
-    can: frozenset[str] = frozenset()
+    can: frozenset[str] = ANY
     extra_environment: Mapping[str, str] = field(default_factory=dict)
     first_environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -102,56 +129,6 @@ def _root_url(endpoint: Endpoint) -> dict[str, object]:
     return {"root_url": endpoint.url}
 
 
-def _first_raw(endpoint: Endpoint) -> str:
-    where = repr(endpoint.path) if endpoint.path else f'("127.0.0.1", {endpoint.port})'
-    family = "AF_UNIX" if endpoint.path else "AF_INET"
-    return f"""\
-import json, socket
-connection = socket.socket(socket.{family})
-connection.connect({where})
-body = json.dumps({{"x": 1}}).encode()
-head = b"POST /function/tiny HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\nContent-Length: "
-connection.sendall(b"%b%d\\r\\n\\r\\n%b" % (head, len(body), body))
-received = b""
-while b"\\r\\n\\r\\n" not in received or received.endswith(b"\\r\\n\\r\\n"):
-    received += connection.recv(65536)
-print(json.loads(received.split(b"\\r\\n\\r\\n", 1)[1]), flush=True)
-"""
-
-
-def _first_http_client(endpoint: Endpoint) -> str:
-    return f"""\
-import http.client, json
-connection = http.client.HTTPConnection("127.0.0.1", {endpoint.port})
-connection.request("POST", "/function/tiny", json.dumps({{"x": 1}}).encode())
-print(json.loads(connection.getresponse().read()), flush=True)
-"""
-
-
-def _first_bridge(_: Endpoint) -> str:
-    return f"""\
-from javascript import require
-print(require({FUNCTIONS!r}).tiny({{"x": 1}}), flush=True)
-"""
-
-
-def _first_js_host(_: Endpoint) -> str:
-    return f"""\
-from js_host.conf import settings
-settings.configure(SOURCE_ROOT={str(BENCH)!r}, CONFIG_FILE="hosts/peer.config.js", VERBOSITY=0)
-from js_host.function import Function
-print(Function("tiny").call(x=1), flush=True)
-"""
-
-
-def _first_jshost(endpoint: Endpoint) -> str:
-    return f"""\
-import jshost
-jshost.settings.configure(ROOT_URL={endpoint.url!r})
-print(jshost.Function("tiny").call(x=1), flush=True)
-"""
-
-
 def _floor_row(key: str, name: str, over_unix_socket: bool = False) -> Row:
     return Row(
         key=key,
@@ -159,10 +136,10 @@ def _floor_row(key: str, name: str, over_unix_socket: bool = False) -> Row:
         python=PROJECT_PYTHON,
         caller="raw",
         arguments=_sockets,
-        first=_first_raw,
+        first=first_raw,
         host=_bare_server,
         over_unix_socket=over_unix_socket,
-        can=frozenset({"async"}),
+        can=ANY | {"async"},
     )
 
 
@@ -179,12 +156,26 @@ def _jshost_row(
         python=PROJECT_PYTHON,
         caller="jshost",
         arguments=_root_url,
-        first=_first_jshost,
+        first=first_jshost,
         first_environment=WITH_JSHOST,
         host=_jshost(HOSTS / config),
         over_unix_socket=over_unix_socket,
         workers=workers,
-        can=frozenset({"async", "batch", "stream"}),
+        can=ANY | {"async", "batch", "stream"},
+    )
+
+
+def _embedded_row(key: str, name: str, config: str) -> Row:
+    path = str(HOSTS / config)
+    return Row(
+        key=key,
+        name=name,
+        python=PROJECT_PYTHON,
+        caller="jshost-embedded",
+        arguments=lambda _: {"config": path},
+        first=lambda _: first_embedded(path),
+        first_environment=WITH_JSHOST,
+        can=frozenset({"threads", "sleep", "async", "batch", "stream", "kill"}),
     )
 
 
@@ -192,12 +183,21 @@ ROWS = (
     _floor_row(FLOOR, "floor: raw TCP socket, bare Node"),
     _floor_row("floor-uds", "floor: raw unix socket, bare Node", over_unix_socket=True),
     Row(
+        key=PAIR_FLOOR,
+        name="floor: socket pair, bare Node",
+        python=PROJECT_PYTHON,
+        caller="pair",
+        arguments=lambda _: {"script": PAIR},
+        first=first_pair,
+        can=frozenset(),
+    ),
+    Row(
         key="http.client",
         name="http.client, bare Node",
         python=PROJECT_PYTHON,
         caller="http.client",
         arguments=_sockets,
-        first=_first_http_client,
+        first=first_http_client,
         host=_bare_server,
     ),
     Row(
@@ -206,7 +206,25 @@ ROWS = (
         python=PEER_PYTHON,
         caller="jspybridge",
         arguments=lambda _: {"functions_file": FUNCTIONS},
-        first=_first_bridge,
+        first=first_bridge,
+    ),
+    Row(
+        key="pythonmonkey",
+        name="PythonMonkey, an engine inside",
+        python=PEER_PYTHON,
+        caller="pythonmonkey",
+        arguments=lambda _: {"functions_file": FUNCTIONS},
+        first=first_pythonmonkey,
+        can=frozenset(),
+    ),
+    Row(
+        key="mini-racer",
+        name="mini-racer, an engine inside",
+        python=PEER_PYTHON,
+        caller="mini-racer",
+        arguments=lambda _: {"functions_file": FUNCTIONS},
+        first=first_mini_racer,
+        can=frozenset({"threads", "sleep"}),
     ),
     Row(
         key="js-host",
@@ -214,7 +232,7 @@ ROWS = (
         python=PEER_PYTHON,
         caller="js-host",
         arguments=lambda _: {"source_root": str(BENCH), "config_file": "hosts/peer.config.js"},
-        first=_first_js_host,
+        first=first_js_host,
         host=_js_host,
         ready_path="/status",
         # It takes any warning on stderr for a failure, and its own packages cause one.
@@ -229,8 +247,12 @@ ROWS = (
         over_unix_socket=True,
     ),
     _jshost_row("jshost-py", "**jshost Python function**", "host.config.py"),
+    _embedded_row("jshost-embedded", "**jshost embedded JS function**", "host.config.js"),
+    _embedded_row("jshost-embedded-py", "**jshost embedded Python function**", "host.config.py"),
 )
 
+BARE_PROGRAMS = {"node -e 0": ["node", "-e", "0"], "python -c pass": [PEER_PYTHON, "-c", "pass"]}
+"""What starting costs with nothing to do."""
 IMPORTS = (
     Import("import jshost", WITH_JSHOST),
     Import("from jshost.function import Function", WITH_JSHOST),

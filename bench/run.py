@@ -87,7 +87,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="under a minute, less exact")
+    parser.add_argument("--quick", action="store_true", help="some two minutes, less exact")
     keys = ", ".join(row.key for row in ROWS)
     parser.add_argument(
         "--only", type=_rows, default=list(ROWS), metavar="ROW,...", help=f"of: {keys}"

@@ -1,5 +1,7 @@
 """Install the benchmark's peers: bench/.venv from PyPI, bench/node_modules from npm.
 
+Where a package cannot be installed, the others are; its row then says that it is missing.
+
 Runs in: any Python 3.11 or later. Does nothing when what is installed is what is asked for.
 """
 
@@ -26,7 +28,16 @@ def _install_python() -> None:
         return
     print("bench: installing the Python peers into bench/.venv", file=sys.stderr)
     _run(sys.executable, "-m", "venv", "--clear", str(folder))
-    _run(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "-r", str(wanted))
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    try:
+        _run(*pip, "-r", str(wanted))
+    except subprocess.CalledProcessError:
+        for pinned in wanted.read_text().split():
+            try:
+                _run(*pip, "--no-deps", pinned)
+            except subprocess.CalledProcessError:
+                print(f"bench: {pinned} cannot be installed", file=sys.stderr)
+        return  # the next run tries again
     _mark_installed(wanted, folder)
 
 

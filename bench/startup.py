@@ -2,13 +2,13 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from measure import Profile, Station, rotated
 from processes import RowFailure, fresh_program_ms, running_host, sh
 from results import Results
-from rows import IMPORTS, PEER_PYTHON, Import
+from rows import BARE_PROGRAMS, IMPORTS, PEER_PYTHON, Import
 
 __all__ = ["measure_startup"]
 
@@ -23,6 +23,8 @@ def measure_startup(
     for sample in range(profile.first_samples):
         for station in rotated(running, sample):
             _first_result(station, sample, results)
+        for name, argv in BARE_PROGRAMS.items():
+            results.record(name, "bare", sample, {"ms": _program_ms(argv)})
     for sample in range(profile.import_samples):
         for imported in IMPORTS:
             _import(imported, sample, results)
@@ -61,8 +63,8 @@ def _import(imported: Import, sample: int, results: Results) -> None:
     if results.failed(imported.statement, "import"):
         return
     try:
-        bare_ms = _whole_process_ms("pass", imported)
-        whole_ms = _whole_process_ms(imported.statement, imported)
+        bare_ms = _program_ms([PEER_PYTHON, "-c", "pass"], imported.environment)
+        whole_ms = _program_ms([PEER_PYTHON, "-c", imported.statement], imported.environment)
         numbers = {"ms": whole_ms - bare_ms, "bare_ms": bare_ms}
         results.record(imported.statement, "import", sample, numbers)
     except RowFailure as failure:
@@ -70,7 +72,7 @@ def _import(imported: Import, sample: int, results: Results) -> None:
         print(f"bench: {imported.statement}: failed: {failure}", file=sys.stderr, flush=True)
 
 
-def _whole_process_ms(statement: str, imported: Import) -> float:
+def _program_ms(argv: list[str], environment: Mapping[str, str] | None = None) -> float:
     begin_s = time.perf_counter()
-    sh([PEER_PYTHON, "-c", statement], imported.environment)
+    sh(argv, environment)
     return (time.perf_counter() - begin_s) * 1e3

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from results import Results
-from rows import FLOOR
+from rows import BARE_PROGRAMS, FLOOR, PAIR_FLOOR
 
 __all__ = ["GOALS", "JAVASCRIPT", "PYTHON", "Goal"]
 
 JAVASCRIPT, JAVASCRIPT_UDS, PYTHON = "jshost-js", "jshost-js-uds", "jshost-py"
+EMBEDDED, EMBEDDED_PYTHON = "jshost-embedded", "jshost-embedded-py"
 BRIDGE, JS_HOST = "jspybridge", "js-host"
 
 Measure = Callable[[Results, str], float | None]
@@ -66,6 +67,31 @@ def _times_faster_than(other: str, metric: str) -> Measure:
 
 def _over_one_worker(metric: str, one_worker: str) -> Measure:
     return lambda results, row: results.ratio(row, row, metric, one_worker)
+
+
+def _over_bare_programs(metric: str) -> Measure:
+    """The row's number over what starting a bare Node and a bare Python takes together."""
+
+    def measure(results: Results, row: str) -> float | None:
+        number, *bare = (
+            results.median(row, metric),
+            *(results.median(name, "bare.ms") for name in BARE_PROGRAMS),
+        )
+        if number is None or None in bare:
+            return None
+        return number / sum(ms for ms in bare if ms is not None)
+
+    return measure
+
+
+def _embedded(
+    what: str,
+    measure: Measure,
+    at_most: float | None = None,
+    at_least: float | None = None,
+    unit: str = " times",
+) -> Goal:
+    return Goal(f"embedded: {what}", measure, at_most, at_least, unit, EMBEDDED, EMBEDDED_PYTHON)
 
 
 TINY = "tiny.p50_us"
@@ -162,4 +188,27 @@ GOALS = (
         120,
         unit=" ms",
     ),
+    _embedded("tiny call, of the socket pair's time", _over(PAIR_FLOOR, TINY), 1.6),
+    _embedded("tiny call, of JSPyBridge's time", _over(BRIDGE, TINY), 0.33),
+    _embedded("8 threads", _median("threads_8.calls_per_s"), at_least=15_000, unit="/s"),
+    _embedded("32 threads", _median("threads_32.calls_per_s"), at_least=15_000, unit="/s"),
+    _embedded(
+        "32 tasks on uvloop", _median("tasks_32_uvloop.calls_per_s"), at_least=40_000, unit="/s"
+    ),
+    _embedded(
+        "32 tasks on asyncio's own loop",
+        _median("tasks_32_asyncio.calls_per_s"),
+        at_least=40_000,
+        unit="/s",
+    ),
+    _embedded("a batch of 100 tiny calls, each", _median("batch.call_us"), 5, unit=" µs"),
+    _embedded("5 MB echo, of the socket pair's time", _over(PAIR_FLOOR, "echo_5m.p50_us"), 1.3),
+    _embedded("32 callers of a 10 ms sleep", _median("sleep_32.ms"), 14, unit=" ms"),
+    _embedded("from a fresh program to its first result", _median("first.ms"), 150, unit=" ms"),
+    _embedded(
+        "the same, of `node -e 0` and `python -c pass` together",
+        _over_bare_programs("first.ms"),
+        1.79,
+    ),
+    _embedded("killed worker, to the error", _median("killed.ms"), 50, unit=" ms"),
 )
