@@ -265,14 +265,18 @@ class JSHost:
         timeout_s: float | None,
     ) -> Response:
         """One HTTP request to the host; see `Transport.request`."""
-        moving = _Moving(self)
+        moving: _Moving | None = None
         while True:
             transport = self._transport or self._connected()
             try:
                 response = transport.request(method, target, headers, body, timeout_s)
+                if self._managed is None:
+                    return response
+                moving = moving or _Moving(self)
                 if not moving.tries_again(response):
                     return response
             except ConnectionError as error:
+                moving = moving or _Moving(self)
                 if not moving.tries_again(error):
                     raise
             time.sleep(MOVING_POLL_S)
@@ -310,14 +314,21 @@ class JSHost:
         timeout_s: float | None,
     ) -> Response:
         """As `request`, from any asyncio loop."""
-        moving = _Moving(self)
+        import asyncio
+
+        moving: _Moving | None = None
+        loop = asyncio.get_running_loop()
         while True:
-            transport = await self._connected_async()
+            transport = self._async_transports.get(loop) or await self._connected_async(loop)
             try:
                 response = await transport.request(method, target, headers, body, timeout_s)
+                if self._managed is None:
+                    return response
+                moving = moving or _Moving(self)
                 if not moving.tries_again(response):
                     return response
             except ConnectionError as error:
+                moving = moving or _Moving(self)
                 if not moving.tries_again(error):
                     raise
             await _sleep(MOVING_POLL_S)
@@ -331,9 +342,12 @@ class JSHost:
         timeout_s: float | None,
     ) -> AsyncOpenResponse | Response:
         """As `stream`, from any asyncio loop."""
+        import asyncio
+
         moving = _Moving(self)
+        loop = asyncio.get_running_loop()
         while True:
-            transport = await self._connected_async()
+            transport = self._async_transports.get(loop) or await self._connected_async(loop)
             try:
                 answer = await transport.stream(method, target, headers, body, timeout_s)
                 if answer.status_code == 200:
@@ -351,13 +365,9 @@ class JSHost:
             self._transport = self._transport or connect(self._locate()[1])
             return self._transport
 
-    async def _connected_async(self) -> AsyncTransport:
+    async def _connected_async(self, loop: asyncio.AbstractEventLoop) -> AsyncTransport:
         import asyncio
 
-        loop = asyncio.get_running_loop()
-        transport = self._async_transports.get(loop)
-        if transport is not None:
-            return transport
         from jshost import transport_async
 
         url = await asyncio.to_thread(self._locate_once)

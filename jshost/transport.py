@@ -11,6 +11,9 @@ import contextlib
 import os
 import select
 import socket
+import struct
+import sys
+import threading
 import time
 import weakref
 from collections.abc import Mapping
@@ -33,6 +36,10 @@ MAX_IDLE_S = 30.0
 """How old an idle connection is used again: hosts close theirs after 75 s, and a request that is on
 its way just then would be lost."""
 QUEUE_POLL_S = 0.005
+NO_WAIT = socket.MSG_DONTWAIT
+SO_MEMINFO = 55 if sys.platform == "linux" else 0
+"""sock_diag(7): how many bytes of memory a socket's queues take; the first is for what has come."""
+NOTHING_CAME = bytes(4)
 
 
 class OpenResponse(Protocol):
@@ -158,15 +165,18 @@ class PlainTransport:
         timeout_s: float | None,
     ) -> Response:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        data = self._endpoint.request(method, target, headers, body)
-        connection = self._idle_connection() or self._open(timeout_s)
-        with connection:
-            connection.send(data, deadline)
-            parser = connection.parser
-            while not connection.receive(deadline):
-                pass
+        connection = self._sent(method, target, headers, body, deadline, timeout_s)
+        try:
+            if not connection.receive_first(deadline, timeout_s):
+                while not connection.receive(deadline):
+                    pass
+            response = connection.parser.response()
+        except BaseException as error:
+            connection.close()
+            raise_translated(self._endpoint.root_url, error)
+            raise
         self.keep(connection)
-        return parser.response()
+        return response
 
     def stream(
         self,
@@ -177,10 +187,8 @@ class PlainTransport:
         timeout_s: float | None,
     ) -> OpenResponse:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        data = self._endpoint.request(method, target, headers, body)
-        connection = self._idle_connection() or self._open(timeout_s)
+        connection = self._sent(method, target, headers, body, deadline, timeout_s)
         with connection:
-            connection.send(data, deadline)
             while not connection.parser.has_head:
                 connection.receive(deadline)
         response = _OpenResponse(self, connection, deadline)
@@ -202,6 +210,29 @@ class PlainTransport:
             self._idle.append(connection)
         else:
             connection.close()
+
+    def _sent(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        deadline: float | None,
+        timeout_s: float | None,
+    ) -> _Connection:
+        """Send a request; returns the connection that its answer comes on."""
+        data = self._endpoint.request(method, target, headers, body)
+        connection = self._idle_connection()
+        if connection is not None and not connection.send_first(data):
+            connection.close()  # by the host, before any of it was sent: so it is sent once
+            connection = None
+        if connection is None:
+            connection = self._open(timeout_s)
+            connection.send_first(data)
+        if connection.unsent:
+            with connection:
+                connection.send_rest(deadline)
+        return connection
 
     def _idle_connection(self) -> _Connection | None:
         """A kept connection that the host has not closed meanwhile."""
@@ -226,7 +257,7 @@ class PlainTransport:
             if isinstance(error, TimeoutError) and error.errno is None:
                 raise DeadlinePassed from None
             raise no_host(endpoint.root_url, error) from error
-        return _Connection(sock, endpoint.root_url)
+        return _Connection(sock, endpoint)
 
 
 def _connect_unix(path: str, timeout_s: float | None) -> socket.socket:
@@ -253,22 +284,50 @@ def _close_all(connections: list[_Connection]) -> None:
         connections.pop().close()
 
 
+def can_look(endpoint: Endpoint) -> bool:
+    """Whether `nothing_came` can tell, of the connections to an endpoint: TCP ones, on Linux."""
+    return bool(SO_MEMINFO) and endpoint.unix_path is None
+
+
+def nothing_came(sock: socket.socket) -> bool:
+    """Whether a socket's queue holds nothing, no end either; a FIN takes memory there, too.
+
+    It costs a microsecond, and the interpreter's lock is not given away for it.
+    """
+    return sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4) == NOTHING_CAME
+
+
 class _Connection:
-    """One kept-alive connection. The socket does not block; `poll` does, until the deadline.
+    """One kept-alive connection. Waiting gives the lock of the interpreter away and takes it back,
+    which costs more than anything else where threads call: so there is one wait, and no look, that
+    could be spared.
 
     As a context: an error closes it, and is raised as our callers know it.
     """
 
-    __slots__ = ("_broken", "_poll", "_rested_at", "_root_url", "_socket", "parser")
+    __slots__ = (
+        "_broken",
+        "_can_look",
+        "_poll",
+        "_rested_at",
+        "_root_url",
+        "_socket",
+        "_timeout_s",
+        "parser",
+        "unsent",
+    )
 
-    def __init__(self, sock: socket.socket, root_url: str) -> None:
-        sock.setblocking(False)
-        self._root_url = root_url
+    def __init__(self, sock: socket.socket, endpoint: Endpoint) -> None:
+        sock.setblocking(True)
+        self._root_url = endpoint.root_url
         self._socket = sock
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
+        self._poll: select.poll | None = None
+        self._can_look = can_look(endpoint)
         self._rested_at = 0.0
+        self._timeout_s: float | None = None
         self._broken: OSError | None = None
+        self.unsent: memoryview | None = None
+        """What the socket's buffer has not taken of a request."""
         self.parser = ResponseParser()
 
     def __enter__(self) -> None:
@@ -281,26 +340,45 @@ class _Connection:
 
     def is_quiet(self) -> bool:
         """Whether nothing came since the last answer, no end either, and it is not too old."""
-        return time.monotonic() - self._rested_at < MAX_IDLE_S and not self._poll.poll(0)
+        if time.monotonic() - self._rested_at >= MAX_IDLE_S:
+            return False
+        if self._can_look:
+            return nothing_came(self._socket)
+        return not self._polled().poll(0)
 
     def rest(self) -> bool:
         """The response is whole. Returns whether the connection can be kept."""
         self._rested_at = time.monotonic()
         return self.parser.keep_alive and self._broken is None
 
-    def send(self, data: bytes, deadline: float | None) -> None:
-        """Send a request, and expect its response. Raises: TimeoutError: the deadline passed."""
+    def send_first(self, data: bytes) -> bool:
+        """Send a request, as far as the socket's buffer takes it at once, and expect its response.
+
+        Returns False where the connection is closed already, and nothing was sent.
+        """
         self.parser.begin()
         try:
-            sent = self._socket.send(data)
+            sent = self._socket.send(data, NO_WAIT)
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            # The host may have answered (413, say) and closed before it read it all.
             self._broken = error
-            return
+            return False
         if sent < len(data):
-            self._send_rest(memoryview(data)[sent:], deadline)
+            self.unsent = memoryview(data)[sent:]
+        return True
+
+    def receive_first(self, deadline: float | None, timeout_s: float | None) -> bool:
+        """As `receive`, for the first part of a response, which is usually all of it: by the
+        socket's own clock, that begins anew with every signal. Signals are the main thread's."""
+        if self._broken is not None or threading.get_ident() == _main_thread:
+            return self.receive(deadline)
+        if timeout_s != self._timeout_s:
+            self._set_timeout(timeout_s)
+        try:
+            return self._take(self._socket.recv(READ_BYTES))
+        except BlockingIOError:
+            raise TimeoutError from None
 
     def receive(self, deadline: float | None) -> bool:
         """Wait for some of the response; True once it is whole.
@@ -309,25 +387,24 @@ class _Connection:
             TimeoutError, OSError: the deadline passed, the connection broke.
             ValueError: what came is not HTTP.
         """
-        parser = self.parser
-        size = LARGE_READ_BYTES if parser.has_head else READ_BYTES
+        size = LARGE_READ_BYTES if self.parser.has_head else READ_BYTES
+        poll = self._poll or self._polled()
         while True:
-            self._poll.poll(_left_ms(deadline))
+            poll.poll(_left_ms(deadline))
             try:
-                received = self._socket.recv(size)
+                return self._take(self._socket.recv(size, NO_WAIT))
             except BlockingIOError:
                 continue
-            if received:
-                return parser.feed(received)
-            if parser.end():
-                return True
-            raise self._broken or OSError("closed by the host")
 
     def close(self) -> None:
         self._socket.close()
 
-    def _send_rest(self, rest: memoryview, deadline: float | None) -> None:
-        """Send what the socket's buffer did not take, unless the host answers already."""
+    def send_rest(self, deadline: float | None) -> None:
+        """Send what the socket's buffer did not take, unless the host answers already.
+
+        Raises: TimeoutError: the deadline passed.
+        """
+        rest, self.unsent = self.unsent, None
         poll = select.poll()
         poll.register(self._socket, select.POLLIN | select.POLLOUT)
         while rest:
@@ -336,12 +413,31 @@ class _Connection:
                     self._broken = OSError("answered before the request was whole")
                     return
                 try:
-                    rest = rest[self._socket.send(rest) :]
+                    rest = rest[self._socket.send(rest, NO_WAIT) :]
                 except BlockingIOError:
                     continue
-                except OSError as error:  # as in `send`
+                except OSError as error:
+                    # The host may have answered (413, say) and closed before it read it all.
                     self._broken = error
                     return
+
+    def _take(self, received: bytes) -> bool:
+        if received:
+            return self.parser.feed(received)
+        if self.parser.end():
+            return True
+        raise self._broken or OSError("closed by the host")
+
+    def _polled(self) -> select.poll:
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+        return self._poll
+
+    def _set_timeout(self, timeout_s: float | None) -> None:
+        limit_us = 0 if timeout_s is None else max(int(timeout_s * 1e6), 1)  # 0: no limit
+        time_value = struct.pack("@ll", *divmod(limit_us, 1_000_000))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, time_value)
+        self._timeout_s = timeout_s
 
 
 class _OpenResponse:
@@ -393,6 +489,7 @@ def _left_ms(deadline: float | None) -> float | None:
 
 
 _all: weakref.WeakSet[Any] = weakref.WeakSet()
+_main_thread = threading.main_thread().ident
 
 
 def forget_after_fork(transport: Any) -> None:
@@ -401,6 +498,8 @@ def forget_after_fork(transport: Any) -> None:
 
 
 def _forget_all() -> None:
+    global _main_thread
+    _main_thread = threading.get_ident()
     with contextlib.suppress(RuntimeError):
         for transport in list(_all):
             transport.forget()

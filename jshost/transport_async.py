@@ -22,9 +22,11 @@ from jshost.transport import (
     QUEUE_POLL_S,
     READ_BYTES,
     DeadlinePassed,
+    can_look,
     forget_after_fork,
     is_plain,
     no_host,
+    nothing_came,
     raise_translated,
 )
 
@@ -93,11 +95,20 @@ class AsyncPlainTransport:
         body: bytes,
         timeout_s: float | None,
     ) -> Response:
-        connection = await self._send(method, target, headers, body, timeout_s)
-        with connection:
-            while not connection.parser.complete:
-                await connection.wait()
-        response = connection.parser.response()
+        data = self._endpoint.request(method, target, headers, body)
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        connection = self._sent(data, deadline) or await self._opened(data, deadline, timeout_s)
+        parser = connection.parser
+        try:
+            if connection.unsent:
+                await connection.send_rest()
+            while not parser.complete:
+                await connection.more()
+            response = parser.response()
+        except BaseException as error:
+            connection.close()
+            raise_translated(self._endpoint.root_url, error)
+            raise
         self.keep(connection)
         return response
 
@@ -109,10 +120,14 @@ class AsyncPlainTransport:
         body: bytes,
         timeout_s: float | None,
     ) -> AsyncOpenResponse:
-        connection = await self._send(method, target, headers, body, timeout_s)
+        data = self._endpoint.request(method, target, headers, body)
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        connection = self._sent(data, deadline) or await self._opened(data, deadline, timeout_s)
         with connection:
+            if connection.unsent:
+                await connection.send_rest()
             while not connection.parser.has_head:
-                await connection.wait()
+                await connection.more()
         response = _OpenResponse(self, connection)
         self._open_responses.add(response)
         return response
@@ -135,28 +150,23 @@ class AsyncPlainTransport:
         else:
             connection.close()
 
-    async def _send(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> _Connection:
-        data = self._endpoint.request(method, target, headers, body)
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        connection = self._idle_connection() or await self._open(timeout_s)
-        with connection:
-            await connection.send(data, deadline)
-        return connection
-
-    def _idle_connection(self) -> _Connection | None:
+    def _sent(self, data: bytes, deadline: float | None) -> _Connection | None:
+        """Send a request over a kept connection, where one is open; what was closed by the host
+        before any of it was sent is not counted."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_quiet():
+            if connection.is_quiet() and connection.send_first(data, deadline):
                 return connection
             connection.close()
         return None
+
+    async def _opened(
+        self, data: bytes, deadline: float | None, timeout_s: float | None
+    ) -> _Connection:
+        """As `_sent`, over a new connection."""
+        connection = await self._open(timeout_s)
+        connection.send_first(data, deadline)
+        return connection
 
     async def _open(self, timeout_s: float | None) -> _Connection:
         endpoint = self._endpoint
@@ -167,7 +177,7 @@ class AsyncPlainTransport:
                     sock = await _connected_unix(endpoint.unix_path)
                 else:
                     sock = await self._open_tcp(loop)
-                return _Connection(sock, endpoint.root_url, loop)
+                return _Connection(sock, endpoint, loop)
         except OSError as error:
             if isinstance(error, TimeoutError) and error.errno is None:
                 raise DeadlinePassed from None
@@ -228,8 +238,13 @@ class _Connection:
     As a context: an error closes it, and is raised as our callers know it.
     """
 
-    def __init__(self, sock: socket.socket, root_url: str, loop: asyncio.AbstractEventLoop) -> None:
-        self._root_url = root_url
+    def __init__(
+        self, sock: socket.socket, endpoint: Endpoint, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._root_url = endpoint.root_url
+        self._can_look = can_look(endpoint)
+        self.unsent: memoryview | None = None
+        """What the socket's buffer has not taken of a request."""
         self.parser = ResponseParser()
         self._socket = sock
         self._loop = loop
@@ -262,6 +277,8 @@ class _Connection:
             return False
         if time.monotonic() - self._rested_at > MAX_IDLE_S:
             return False
+        if self._can_look:
+            return nothing_came(self._socket)
         try:
             self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
@@ -274,8 +291,12 @@ class _Connection:
     def can_be_kept(self) -> bool:
         return self.parser.keep_alive and self._broken is None and self._failure is None
 
-    async def send(self, data: bytes, deadline: float | None) -> None:
-        """Send a request, and expect its response until the deadline (monotonic seconds)."""
+    def send_first(self, data: bytes, deadline: float | None) -> bool:
+        """Send a request, as far as the socket's buffer takes it at once, and expect its response
+        until the deadline (monotonic seconds).
+
+        Returns False where the connection is closed already, and nothing was sent.
+        """
         self.parser.begin()
         self._is_waiting = True
         if deadline is not None:
@@ -287,18 +308,20 @@ class _Connection:
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self._broken = error  # an answer (413, say) may have come before it
-            return
+            self._broken = error
+            return False
         if sent < len(data):
-            await self._send_rest(memoryview(data)[sent:])
+            self.unsent = memoryview(data)[sent:]
+        return True
 
-    async def _send_rest(self, rest: memoryview) -> None:
+    async def send_rest(self) -> None:
         """Send what the socket's buffer did not take, unless the host answers already."""
+        rest, self.unsent = self.unsent, None
         self._loop.add_writer(self._socket, self._wake)
         try:
             while rest and not self.parser.has_head and self._broken is None:
                 if self._failure is not None:
-                    return  # `wait` raises it
+                    return  # `more` raises it
                 waiter = self._waiter = self._loop.create_future()
                 await waiter
                 try:
@@ -306,16 +329,16 @@ class _Connection:
                 except BlockingIOError:
                     continue
                 except OSError as error:
-                    self._broken = error
+                    self._broken = error  # an answer (413, say) may have come before it
         finally:
             self._loop.remove_writer(self._socket)
         if rest and self._broken is None:
             self._broken = OSError("answered before the request was whole")
 
-    async def wait(self) -> None:
-        """Wait for some more of the response.
+    def more(self) -> asyncio.Future[None]:
+        """What is done once some more of the response has come; to be awaited at once.
 
-        Raises:
+        Raises, as awaiting it does:
             TimeoutError, OSError: the deadline passed, the connection broke.
             ValueError: what came is not HTTP.
         """
@@ -325,7 +348,7 @@ class _Connection:
             self._paused = False
             self._loop.add_reader(self._socket, self._on_readable)
         waiter = self._waiter = self._loop.create_future()
-        await waiter
+        return waiter
 
     def _on_readable(self) -> None:
         try:
@@ -437,7 +460,7 @@ class _OpenResponse:
                     self._connection = None
                     self._transport.keep(connection)
                     return b""
-                await connection.wait()
+                await connection.more()
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
