@@ -1,0 +1,49 @@
+"""Hosts under supervisord, behind nginx and HAProxy: killed, and restarted one after the other."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import wait_until
+from e2e.production import Load, Site, site_in
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with site_in(tmp_path) as site:
+        yield site
+
+
+def test_supervisord_restarts_a_host_that_was_killed(site: Site) -> None:
+    supervisor = site.start_supervisor()
+    first, second = supervisor.host_pids()
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: supervisor.host_pids()[0] not in (0, first), 15, "another host")
+    site.wait_for_hosts()
+    assert supervisor.host_pids()[1] == second
+    assert site.function(site.ports[0], "hello_world").call(name="again") == "Hello, again!"
+
+
+@pytest.mark.parametrize("proxy", ["nginx", "haproxy"])
+def test_a_rolling_restart_loses_no_call_and_runs_none_twice(site: Site, proxy: str) -> None:
+    supervisor = site.start_supervisor()
+    before = supervisor.host_pids()
+    port = site.start_nginx() if proxy == "nginx" else site.start_haproxy()
+    with Load(site, port) as load:
+        load.wait_for_calls(200)
+        supervisor.rolling_restart()
+        load.wait_for_calls(200)
+    assert set(supervisor.host_pids()).isdisjoint({0, *before})
+    assert load.failed == []
+    assert load.wrong == []
+    ran = Counter(site.ran())
+    assert ran == Counter(each.call for each in load.outcomes)
+    assert max(ran.values()) == 1
+    assert max(each.seconds for each in load.outcomes) < 5
