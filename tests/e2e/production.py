@@ -212,7 +212,7 @@ class Site:
         (folder / "jshost.conf").write_text(filled("nginx.conf", places))
         user = "user root;" if os.getuid() == 0 else ""
         (folder / "main.conf").write_text(NGINX.format(folder=folder, user=user))
-        nginx = require("nginx", "nginx-light")
+        nginx = require("nginx", "nginx")
         flags = "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "main.conf")
         self.run(nginx, *flags)
         wait_until(lambda: answers(port), START_S, "nginx")
