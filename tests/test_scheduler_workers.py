@@ -8,6 +8,7 @@ import pytest
 from scheduling import LATER, NEVER, ready_scheduler, retiring_scheduler
 
 from jshost.workers.decisions import (
+    RESTART_REASONS,
     TRANSITIONS,
     Action,
     Fail,
@@ -259,3 +260,21 @@ def test_a_halted_pool_does_not_say_that_it_is_ready() -> None:
     with pytest.raises(Refused):
         scheduler.submit(1, NEVER, LATER)
     assert not scheduler.ready
+
+
+# What is counted
+
+
+def test_restarts_are_counted_by_reason() -> None:
+    scheduler = ready_scheduler(2, reload=True)
+    scheduler.worker_gone(1, LATER)
+    assert scheduler.restarts == {"died": 1}
+    scheduler.worker_ready(3, LATER)
+    scheduler.reload(LATER)
+    assert scheduler.restarts == {"died": 1, "reload": 2}
+    scheduler.worker_gone(4, LATER)
+    scheduler.worker_gone(2, LATER)
+    assert scheduler.restarts == {"died": 1, "reload": 2}, "it does not load: nothing follows it"
+    retiring = retiring_scheduler()
+    assert retiring.restarts == {"unresponsive": 1}
+    assert set(retiring.restarts | scheduler.restarts) <= set(RESTART_REASONS)

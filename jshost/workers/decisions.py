@@ -12,6 +12,7 @@ import enum
 from dataclasses import dataclass
 
 __all__ = [
+    "RESTART_REASONS",
     "TRANSITIONS",
     "Action",
     "Cancel",
@@ -71,6 +72,10 @@ TRANSITIONS: dict[tuple[State, str], State | None] = {
     (State.READY, "gone"): None,
     (State.RETIRING, "gone"): None,
 }
+
+
+RESTART_REASONS = ("died", "unresponsive", "reload", "max_requests", "max_memory", "max_age")
+"""Why a worker is followed by another one. A worker that did not start has died, too."""
 
 
 class IllegalTransition(Exception):

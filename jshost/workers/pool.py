@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -160,6 +161,11 @@ class Pool:
         """Whether a worker can take calls, or it is known that the code does not load."""
         scheduler = self.scheduler
         return scheduler.ready or scheduler.broken or scheduler.halted or scheduler.draining
+
+    @property
+    def restarts(self) -> Counter[str]:
+        """How many workers were followed by another, by reason; see `RESTART_REASONS`."""
+        return self.scheduler.restarts
 
     @property
     def is_resting(self) -> bool:

@@ -10,6 +10,7 @@ The words it uses stand in `decisions`.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 
 from jshost.workers.decisions import (
@@ -71,6 +72,8 @@ class Scheduler:
         self.broken = False
         """With `Policy.reload`: the code does not load; `reload` ends it."""
         self.next_wake = math.inf
+        self.restarts: Counter[str] = Counter()
+        """How many workers were followed by another, by reason; see `decisions.RESTART_REASONS`."""
         self._spawned = 0
         self._failed_starts = 0
         self._early_deaths = 0
@@ -159,7 +162,7 @@ class Scheduler:
         actions: list[Action] = []
         for worker in list(self.workers.values()):
             if worker.state is State.READY and not worker.doomed:
-                actions += self._replace(worker, now)
+                actions += self._replace(worker, "reload", now)
             elif worker.state is State.STARTING and not worker.superseded:
                 if not worker.doomed:
                     reason = "had begun to load what has changed since"
@@ -204,7 +207,7 @@ class Scheduler:
         for call, record in list(self.calls.items()):
             if record.drop_by is not None:
                 if record.drop_by <= now and record.worker is not None:
-                    actions += self._replace(self.workers[record.worker], now)
+                    actions += self._replace(self.workers[record.worker], "unresponsive", now)
             elif record.deadline <= now:
                 actions.append(Fail(call, "timeout"))
                 if record.worker is None:
@@ -289,11 +292,12 @@ class Scheduler:
         self.workers[record.worker].responsive = False
         return [Cancel(record.worker, call), Ping(record.worker)]
 
-    def _replace(self, worker: _Worker, now: float) -> list[Action]:
+    def _replace(self, worker: _Worker, reason: str, now: float) -> list[Action]:
         """A new worker first; the old one gets no more calls."""
         if worker.state is not State.READY or self.draining or self.halted:
             return []
         self._move(worker.number, "replace", now)
+        self.restarts[reason] += 1
         spawn = self._spawn(now)
         worker.replacement = spawn.worker
         self.next_wake = min(self.next_wake, now + self.policy.unresponsive_s)
@@ -332,6 +336,7 @@ class Scheduler:
             self._early_deaths += 1
         else:
             self._early_deaths = 0
+        self.restarts["died"] += 1
         failures = self._failed_starts + self._early_deaths
         if worker.state is State.READY and failures <= 1:
             return [self._spawn(now)]
