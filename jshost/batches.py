@@ -15,7 +15,7 @@ from jshost import wire
 from jshost.exceptions import FunctionTimeout, UnexpectedResponse, from_envelope
 from jshost.function import HOST_ANSWERS_FIRST_S, Function
 from jshost.hooks import OutgoingCall
-from jshost.multipart import Part, decode_parts, encode_parts
+from jshost.multipart import Run, decode_runs, encode_runs
 from jshost.response import DeadlinePassed
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class _Plan:
             requests = series.setdefault(key, [])
             if not requests or requests[-1].size + len(body) > REQUEST_BYTES:
                 requests.append(_Request(*key, self))
-            requests[-1].add(count - 1, function, Part(function.name, content_type, body))
+            requests[-1].add(count - 1, function, content_type, body)
         self.series = list(series.values())
         """The requests, by host and limit: those of one list are sent one after the other."""
         self.answers: list[Any] = [None] * count
@@ -132,25 +132,28 @@ class _Request:
         self._timeout_s = timeout_s
         self._plan = plan
         self._calls: list[tuple[int, Function]] = []
-        self._parts: list[Part] = []
+        self._runs: list[Run] = []
         self._began = 0.0
         self._hooked: OutgoingCall | None = None
 
-    def add(self, index: int, function: Function, part: Part) -> None:
+    def add(self, index: int, function: Function, content_type: str, body: bytes) -> None:
         self._calls.append((index, function))
-        self._parts.append(part)
-        self.size += len(part.data)
+        runs = self._runs
+        if not runs or function.name != runs[-1].name or content_type != runs[-1].content_type:
+            runs.append(Run(function.name, content_type, []))
+        runs[-1].contents.append(body)
+        self.size += len(body)
 
     def message(self) -> tuple[str, str, dict[str, str], bytes, float | None]:
         """The arguments of `JSHost.request`."""
-        content_type, body = encode_parts(self._parts)
+        content_type, body = encode_runs(self._runs)
         headers = {"Content-Type": content_type, "Accept": "multipart/form-data, application/json"}
         patience_s = None
         if self._timeout_s is not None:
             headers["JSHost-Timeout"] = repr(float(self._timeout_s))
             patience_s = self._timeout_s + HOST_ANSWERS_FIRST_S
         self._began = time.monotonic()
-        names = {part.name for part in self._parts}
+        names = {run.name for run in self._runs}
         name = names.pop() if len(names) == 1 else "batch"
         self._hooked = OutgoingCall.begin(name, {}, self._timeout_s)
         if self._hooked is not None:
@@ -164,21 +167,23 @@ class _Request:
         if response.status_code != 200:
             raise _refusal(response)
         try:
-            parts = decode_parts(response.headers.get("content-type", ""), response.content)
+            runs = decode_runs(response.content_type, response.content)
         except ValueError as error:
             raise UnexpectedResponse(
                 f"batch: the answer is not a jshost host's: {error}"
             ) from error
-        if len(parts) != len(self._calls):
-            raise UnexpectedResponse(
-                f"batch: {len(parts)} answers came for {len(self._calls)} calls"
-            )
-        answers = self._plan.answers
-        for (index, function), part in zip(self._calls, parts, strict=True):
-            if part.name == "error":
-                answers[index] = function.failure(json.loads(part.data))
+        count = sum(len(run.contents) for run in runs)
+        if count != len(self._calls):
+            raise UnexpectedResponse(f"batch: {count} answers came for {len(self._calls)} calls")
+        answers, calls = self._plan.answers, iter(self._calls)
+        for name, content_type, contents in runs:
+            if name == "error":
+                for data in contents:
+                    index, function = next(calls)
+                    answers[index] = function.failure(json.loads(data))
             else:
-                answers[index] = function.decoded(part.content_type, part.data)
+                for value in _decoded(content_type, contents):
+                    answers[next(calls)[0]] = value
         self._ended(None)
 
     def fail(self, error: Exception) -> None:
@@ -197,6 +202,16 @@ class _Request:
         hooked, self._hooked = self._hooked, None
         if hooked is not None:
             hooked.end(error)
+
+
+def _decoded(content_type: str, contents: list[bytes]) -> list[Any]:
+    """The values of results. Raises: UnexpectedResponse: they cannot be read."""
+    try:
+        return wire.decode_results(content_type, contents)
+    except RecursionError:
+        raise UnexpectedResponse("batch: a result is nested too deeply to be read") from None
+    except ValueError as error:
+        raise UnexpectedResponse(f"batch: the answer is not a jshost host's: {error}") from error
 
 
 def _refusal(response: Response) -> Exception:

@@ -14,7 +14,16 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["MEDIA_TYPE", "Part", "boundary_of", "decode_parts", "encode_parts"]
+__all__ = [
+    "MEDIA_TYPE",
+    "Part",
+    "Run",
+    "boundary_of",
+    "decode_parts",
+    "decode_runs",
+    "encode_parts",
+    "encode_runs",
+]
 
 MEDIA_TYPE = "multipart/form-data"
 
@@ -36,6 +45,30 @@ class Part(NamedTuple):
     content_type: str
     data: bytes
     filename: str | None = None
+
+
+class Run(NamedTuple):
+    """Parts without file names that follow each other, and differ in their bytes only: what
+    batches are made of, and dealt with at once."""
+
+    name: str
+    content_type: str
+    contents: list[bytes]
+
+
+def encode_runs(runs: Sequence[Run]) -> tuple[str, bytes]:
+    """The parts of the runs, as `encode_parts` has them."""
+    if len(runs) == 1:
+        name, content_type, contents = runs[0]
+        identity = name.encode("utf-8", "surrogatepass") + content_type.encode()
+        joined = identity + identity.join(contents)
+        boundary = f"jshost-{hashlib.sha1(joined, usedforsecurity=False).hexdigest()}"
+    if len(runs) != 1 or not contents or boundary.encode() in joined:
+        parts = [Part(run.name, run.content_type, data) for run in runs for data in run.contents]
+        return encode_parts(parts)
+    first = f"--{boundary}\r\n".encode() + _head(name, content_type, None)
+    last = f"\r\n--{boundary}--\r\n".encode()
+    return f"{MEDIA_TYPE}; boundary={boundary}", first + (b"\r\n" + first).join(contents) + last
 
 
 def encode_parts(parts: Sequence[Part]) -> tuple[str, bytes]:
@@ -83,6 +116,36 @@ def decode_parts(content_type: str, body: bytes) -> list[Part]:
         parts.append(_decode_part(body, start, stop, len(parts) + 1))
         start = after
     return parts
+
+
+def decode_runs(content_type: str, body: bytes) -> list[Run]:
+    """As `decode_parts`, with what is alike in runs; file names are dropped."""
+    delimiter = b"\r\n--" + boundary_of(content_type).encode("utf-8", "surrogatepass")
+    run = _decode_run(delimiter, body)
+    if run is not None:
+        return [run]
+    runs: list[Run] = []
+    for name, kind, data, _ in decode_parts(content_type, body):
+        if not runs or (name, kind) != runs[-1][:2]:
+            runs.append(Run(name, kind, []))
+        runs[-1].contents.append(data)
+    return runs
+
+
+def _decode_run(delimiter: bytes, body: bytes) -> Run | None:
+    """The parts of a body that all begin alike, and are written as we do it; None for others."""
+    before = delimiter[2:] + b"\r\n"
+    end = body.find(b"\r\n\r\n", 0, PLAIN_HEAD_BYTES)
+    last = delimiter + b"--\r\n"
+    if end < 0 or not (body.startswith(before) and body.endswith(last)):
+        return None
+    head = body[len(before) : end]
+    between = b"\r\n" + body[: end + 4]
+    contents = body[end + 4 : -len(last)].split(between)
+    name, content_type, _ = _read_head(head)
+    if name is None or body.count(delimiter) != len(contents):
+        return None
+    return Run(name, content_type, contents)
 
 
 def _decode_plain(delimiter: bytes, body: bytes) -> list[Part] | None:

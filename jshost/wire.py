@@ -41,6 +41,7 @@ __all__ = [
     "decode_call",
     "decode_json",
     "decode_result",
+    "decode_results",
     "encode_answers",
     "encode_arguments",
     "encode_call",
@@ -229,16 +230,19 @@ def _with_parts(body: bytes, pieces: Mapping[str, bytes]) -> tuple[str, bytes]:
 def encode_answers(answers: Sequence[Any]) -> tuple[str, bytes]:
     """The answer to a batch as (content type, body): RESULT frames' payloads, and errors, which are
     `exceptions.RemoteError`."""
-    from jshost.multipart import Part, encode_parts
+    from jshost.multipart import Run, encode_runs
 
-    return encode_parts(
-        [
-            Part("result", content_type_of(answer), answer[1:])
-            if isinstance(answer, bytes)
-            else Part("error", JSON_TYPE, json.dumps(answer.envelope()).encode())
-            for answer in answers
-        ]
-    )
+    runs: list[Run] = []
+    for answer in answers:
+        if isinstance(answer, bytes):
+            name, kind, data = "result", content_type_of(answer), answer[1:]
+        else:
+            name, kind, data = "error", JSON_TYPE, json.dumps(answer.envelope()).encode()
+        if not runs or name != runs[-1][0] or kind != runs[-1][1]:
+            runs.append(Run(name, kind, []))
+            add = runs[-1].contents.append
+        add(data)
+    return encode_runs(runs)
 
 
 def decode_call(content_type: str, body: bytes) -> Any:
@@ -289,6 +293,18 @@ def decode_json(body: bytes) -> Any:
     except StopIteration:
         end = -1
     return value if end == len(text) else json.loads(text)
+
+
+def decode_results(content_type: str, bodies: Sequence[bytes]) -> list[Any]:
+    """The values of many responses of one content type; raises as `decode_result`."""
+    if content_type == JSON_TYPE:
+        try:
+            values = decode_json(b"[%s]" % b",".join(bodies))  # a tenth of the time
+        except (ValueError, RecursionError):
+            values = []  # say which one it is
+        if len(values) == len(bodies):
+            return values  # type: ignore[no-any-return]
+    return [decode_result(content_type, body) for body in bodies]
 
 
 def _no_constant(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 
 from jshost import wire
 from jshost.attachments import attach
-from jshost.multipart import Part, boundary_of, decode_parts, encode_parts
+from jshost.multipart import (
+    Part,
+    Run,
+    boundary_of,
+    decode_parts,
+    decode_runs,
+    encode_parts,
+    encode_runs,
+)
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parent / "vectors" / "multipart.json").read_text(encoding="utf-8")
@@ -131,3 +140,42 @@ def test_any_bytes_are_parts_or_a_value_error(body: bytes) -> None:
 
 def test_a_boundary_is_read_from_its_content_type() -> None:
     assert boundary_of('multipart/form-data; boundary="a b"; charset=utf-8') == "a b"
+
+
+names = st.sampled_from(["a", "größe", 'quo"te', "line\r\nend", ""])
+kinds = st.sampled_from(["application/json", "text/plain"])
+contents = st.lists(
+    st.sampled_from([b"", b"1", b"\r\n", b"--", b"\r\n--jshost-", b"x" * 2000]), min_size=1
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.builds(Run, names, kinds, contents), max_size=3))
+def test_runs_are_parts_written_alike(runs: list[Run]) -> None:
+    parts = [Part(run.name, run.content_type, data) for run in runs for data in run.contents]
+    content_type, body = encode_runs(runs)
+    assert (content_type, body) == encode_parts(parts)
+    found = decode_runs(content_type, body)
+    assert [(run[0], run[1], data) for run in found for data in run.contents] == [
+        (part.name, part.content_type, part.data) for part in parts
+    ]
+    assert all(one[:2] != next_one[:2] for one, next_one in pairwise(found))
+
+
+def test_a_run_that_holds_its_own_delimiter_is_read_part_by_part() -> None:
+    content_type, body = encode_runs([Run("a", "text/plain", [b"1", b"2"])])
+    boundary = boundary_of(content_type).encode()
+    tricky = body.replace(b"\r\n1\r\n", b"\r\n1\r\n--" + boundary + b"x\r\n")
+    assert decode_runs(content_type, tricky) == [
+        Run("a", "text/plain", [b"1\r\n--" + boundary + b"x", b"2"])
+    ]
+
+
+def test_runs_of_a_form_that_curl_wrote() -> None:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="double"\r\n\r\n{"number": 1}\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="double"\r\n\r\n{"number": 2}\r\n--b--\r\n'
+    )
+    assert decode_runs("multipart/form-data; boundary=b", body) == [
+        Run("double", "text/plain", [b'{"number": 1}', b'{"number": 2}'])
+    ]

@@ -21,9 +21,9 @@ from jshost.embedding.answers import (
 from jshost.embedding.requests import MetaReader, function_name
 from jshost.embedding.runtime import Runtime
 from jshost.exceptions import RemoteError, from_envelope
-from jshost.multipart import decode_parts
+from jshost.multipart import decode_runs
 from jshost.response import Response
-from jshost.workers.batch import Batch, BatchItem
+from jshost.workers.batch import Batch
 from jshost.workers.reactor import Waiter
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ class RequestTaker:
             reactor.released()
             reactor.wait(waiter)
         except BaseException:
-            batch.cancel()
+            batch.cancel(runtime.cancel_call)
             raise
         return _batch_response(runtime, batch)
 
@@ -223,7 +223,7 @@ class RequestTaker:
                 batch.start()
             await future
         except BaseException:
-            batch.cancel()
+            batch.cancel(runtime.cancel_call)
             raise
         return _batch_response(runtime, batch)
 
@@ -236,28 +236,13 @@ class RequestTaker:
     ) -> Batch:
         meta = self._meta.read(headers)
         try:
-            parts = decode_parts(meta.content_type or "", body)
+            runs = decode_runs(meta.content_type or "", body)
         except ValueError as error:
             message = f"A batch is multipart/form-data, one part for each call: {error}"
             raise from_envelope({"code": "bad_request", "message": message}) from error
         request_id = meta.request_id or self._meta.next_id()
-
-        def begin(index: int, item: BatchItem) -> None:
-            part = parts[index]
-            route = runtime.pools.route(part.name)
-            item.pool = route.pool
-            item.pending = route.pool.call(
-                part.name,
-                part.data,
-                route.limit_s(meta.timeout_s),
-                request_id,
-                item,
-                content_type=None if part.content_type == wire.JSON_TYPE else part.content_type,
-                traceparent=meta.traceparent,
-                one_of_many=True,
-            )
-
-        return Batch([part.name for part in parts], request_id, begin, runtime.cancel, tell)
+        route_of = runtime.pools.route
+        return Batch(runs, route_of, request_id, meta.timeout_s, meta.traceparent, tell)
 
 
 def _batch_response(runtime: Runtime, batch: Batch) -> Response:

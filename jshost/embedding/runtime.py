@@ -121,7 +121,10 @@ class Runtime:
         """Nobody waits for a call's answer any more; its function is told."""
         pending, call.pending = call.pending, None
         if pending is not None:
-            self.reactor.run(lambda: self._cancel(call.pool, pending))
+            self.cancel_call(call.pool, pending)
+
+    def cancel_call(self, pool: Pool, pending: PendingCall) -> None:
+        self.reactor.run(lambda: self._cancel(pool, pending))
 
     def cancel_soon(self, call: AnyCall) -> None:
         """As `cancel`, from finalizers, which may run where the lock is held."""

@@ -6,6 +6,8 @@ import {MEDIA_TYPE, MultipartError} from './multipart.mjs';
 import {CallError, find} from './values.mjs';
 
 const utf8 = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true});
+const SMALL_BYTES = 1024;
+const ASCII = /^[\0-\x7f]*$/;
 const LONG_NUMBER = /\d{16}/;
 const STRING_START_OR_NUMBER = /"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/g;
 
@@ -41,12 +43,7 @@ function parseMultipart(type, body) {
 /** @param {Buffer} body */
 function parseJson(body) {
   if (body.length === 0) return {};
-  let text;
-  try {
-    text = utf8.decode(body);
-  } catch {
-    throw new CallError('malformed_json', 'the body is not UTF-8');
-  }
+  const text = textOf(body);
   let value;
   try {
     value = JSON.parse(text);
@@ -55,6 +52,19 @@ function parseJson(body) {
   }
   if (LONG_NUMBER.test(text)) refuseUnsafeIntegers(text, value);
   return value;
+}
+
+/** @param {Buffer} body */
+function textOf(body) {
+  if (body.length <= SMALL_BYTES) {
+    const text = body.toString('latin1');
+    if (ASCII.test(text)) return text; // what most clients send, at a third of the price
+  }
+  try {
+    return utf8.decode(body);
+  } catch {
+    throw new CallError('malformed_json', 'the body is not UTF-8');
+  }
 }
 
 /**

@@ -30,7 +30,7 @@ import {Stream, drive, isSource, isThenable} from './streams.mjs';
 
 /** @typedef {Record<'log' | 'info' | 'warn' | 'error' | 'debug', (...args: unknown[]) => void>} Logger */
 
-/** @typedef {(error: unknown, value?: unknown) => void} Settle called once: with an error or a value */
+/** @typedef {(call: Call, error: unknown, value?: unknown) => void} Settle called once: with an error or a value */
 
 /** One call that runs; what its code starts (timers, promises) can be traced back to it. */
 export class Call {
@@ -58,6 +58,8 @@ export class Call {
     this.host = host;
     /** Whether it was answered; what it does later can only be logged. */
     this.settled = false;
+    /** Whether what the function returned is being streamed. */
+    this.isStreaming = false;
     this.#header = header;
     this.#outbox = outbox;
   }
@@ -141,44 +143,49 @@ export function run(call, fn, data, settle) {
  * @param {Settle} settle
  */
 function start(call, fn, data, settle) {
-  let isStreaming = false;
-  let result;
-  try {
-    result = fn.call(call, data, callback, call);
-  } catch (error) {
-    return settle(thrown(error));
-  }
-  if (isThenable(result)) {
-    result.then((/** @type {unknown} */ value) => finish(value), (/** @type {unknown} */ error) => settle(thrown(error)));
-  } else if (fn.length < 2 || !meansNothing(result)) {
-    finish(result);
-  }
-
-  /** @param {unknown} value */
-  function finish(value) {
-    if (isSource(value)) {
-      isStreaming = true;
-      drive(call, call.openStream(), value).then(
-        (result) => settle(undefined, result),
-        (error) => void (call.settled || settle(thrown(error))),
-      );
-    } else {
-      settle(undefined, call.stream === undefined ? value : call.stream.result(value));
-    }
-  }
-
   /**
    * @param {unknown} error
    * @param {unknown} [value]
    */
   function callback(error, value) {
-    if (call.settled || isStreaming) {
+    if (call.settled || call.isStreaming) {
       call.host.logger.warn(`${call.name}: the callback was called again; this call of it is ignored`);
     } else if (error) {
-      settle(thrown(error));
+      settle(call, thrown(error));
     } else {
-      finish(value);
+      finish(call, value, settle);
     }
+  }
+  let result;
+  try {
+    result = fn.call(call, data, callback, call);
+  } catch (error) {
+    return settle(call, thrown(error));
+  }
+  if (isThenable(result)) {
+    result.then(
+      (/** @type {unknown} */ value) => finish(call, value, settle),
+      (/** @type {unknown} */ error) => settle(call, thrown(error)),
+    );
+  } else if (fn.length < 2 || !meansNothing(result)) {
+    finish(call, result, settle);
+  }
+}
+
+/**
+ * @param {Call} call
+ * @param {unknown} value
+ * @param {Settle} settle
+ */
+function finish(call, value, settle) {
+  if (isSource(value)) {
+    call.isStreaming = true;
+    drive(call, call.openStream(), value).then(
+      (result) => settle(call, undefined, result),
+      (error) => void (call.settled || settle(call, thrown(error))),
+    );
+  } else {
+    settle(call, undefined, call.stream === undefined ? value : call.stream.result(value));
   }
 }
 

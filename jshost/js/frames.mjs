@@ -149,8 +149,42 @@ export class Decoder {
 export function splitCall(payload) {
   const size = payload.length >= 2 ? payload.readUInt16BE(0) : 0;
   if (payload.length < 2 + size) throw new FrameError('a CALL shorter than its header');
-  return {header: parseHeader(payload.subarray(2, 2 + size)), body: payload.subarray(2 + size)};
+  return {header: readHeader(payload, 2, 2 + size), body: payload.subarray(2 + size)};
 }
+
+const REQUEST_ID = '"requestId":"';
+const MAX_KNOWN_HEADERS = 256;
+/** @type {Map<string, CallHeader>} */
+const knownHeaders = new Map();
+
+/**
+ * Calls of one function have headers that differ in the request id; what is around it is parsed
+ * once.
+ *
+ * @param {Buffer} payload
+ * @param {number} start
+ * @param {number} end
+ * @returns {CallHeader}
+ */
+function readHeader(payload, start, end) {
+  const text = payload.toString('latin1', start, end);
+  const found = text.indexOf(REQUEST_ID);
+  const idStart = found + REQUEST_ID.length;
+  const idEnd = text.indexOf('"', idStart);
+  if (found === -1 || idEnd === -1 || !PLAIN.test(text)) return parseHeader(payload.subarray(start, end));
+  const requestId = text.slice(idStart, idEnd);
+  const around = text.slice(0, idStart) + text.slice(idEnd);
+  const known = knownHeaders.get(around);
+  if (known !== undefined) return {...known, requestId};
+  const header = parseHeader(payload.subarray(start, end));
+  if (header.requestId !== requestId) return header;
+  if (knownHeaders.size === MAX_KNOWN_HEADERS) knownHeaders.clear();
+  knownHeaders.set(around, header);
+  return header;
+}
+
+/** Printable ASCII and no escapes: bytes are characters, and a quote ends a string. */
+const PLAIN = /^[ -[\]-~]*$/;
 
 const utf8 = new TextDecoder('utf-8', {fatal: true});
 

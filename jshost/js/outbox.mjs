@@ -57,6 +57,13 @@ export class Outbox {
     return frame.length;
   }
 
+  /** More than one frame is to come in this turn: gather them all. */
+  gather() {
+    if (this.#writesInTurn > 0) return;
+    process.nextTick(this.#endTurn);
+    this.#writesInTurn = AT_ONCE;
+  }
+
   /** Write what is gathered. */
   flush() {
     if (this.#end === 0) return;

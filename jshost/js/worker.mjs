@@ -177,7 +177,7 @@ function accept({functions, host}, {callId, payload}) {
     if (fn === undefined) {
       throw new CallError('unknown_function', `Not found. Unknown function "${header.name}"`);
     }
-    run(call, fn, parseBody(body, header.type), (error, value) => settle(call, error, value));
+    run(call, fn, parseBody(body, header.type), settle);
   } catch (error) {
     settle(call, error);
   }
@@ -218,6 +218,7 @@ function serve(loaded) {
   channel.on('data', (data) => {
     const frames = decode(/** @type {Buffer} */ (data));
     if (frames.length === 1) return handle(frames[0]);
+    outbox.gather();
     let began = performance.now();
     for (const frame of frames) {
       handle(frame);

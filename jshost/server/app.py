@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from jshost.exceptions import RemoteError, from_envelope
-from jshost.multipart import Part, decode_parts
+from jshost.multipart import decode_runs
 from jshost.server.connection import Connection, Exchange
 from jshost.server.exchanges import BatchExchange, CallExchange, StreamExchange
 from jshost.server.known_heads import KnownHeads
@@ -28,7 +28,7 @@ from jshost.server.requests import Headers, KnownCall, Request, check_hash, is_a
 from jshost.server.responses import RETRY_AFTER_S, error_parts
 from jshost.server.service import Route as FunctionRoute
 from jshost.server.service import Service
-from jshost.workers.batch import BatchItem
+from jshost.workers.batch import Batch
 
 __all__ = ["App"]
 
@@ -153,35 +153,22 @@ class App:
         timeout_s: float | None,
         connection: Connection,
     ) -> Exchange:
+        headers = request.headers
         try:
-            parts = decode_parts(
-                content_type or request.headers.content_type.decode("latin-1"), request.body
-            )
+            kind = content_type or headers.content_type.decode("latin-1")
+            runs = decode_runs(kind, request.body)
         except ValueError as error:
             message = (
                 f"A batch is multipart/form-data, one part for each call, named by its function: "
                 f"{error}"
             )
             raise from_envelope({"code": "bad_request", "message": message}) from error
-        headers = request.headers
-
-        def begin_one(part: Part, item: BatchItem) -> None:
-            route = self._route(part.name)
-            kind = part.content_type
-            is_json = kind in ("application/json", "text/plain")  # curl -F names none for JSON
-            item.pool = route.pool
-            item.pending = route.pool.call(
-                part.name,
-                part.data,
-                route.limit_s(timeout_s),
-                request.request_id,
-                item,
-                content_type=None if is_json else kind,
-                traceparent=headers.traceparent,
-                one_of_many=True,
-            )
-
-        return BatchExchange(connection, parts, request.request_id, begin_one)
+        request_id, traceparent = request.request_id, headers.traceparent
+        return BatchExchange(
+            connection,
+            request_id,
+            lambda tell: Batch(runs, self._route, request_id, timeout_s, traceparent, tell),
+        )
 
     def _check_call(self, request: Request, name: str | None) -> None:
         """Raises: RemoteError: another method than POST, or no such function."""

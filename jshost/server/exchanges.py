@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from jshost import wire
 from jshost.exceptions import RemoteError
-from jshost.multipart import Part
 from jshost.server.connection import Connection
 from jshost.server.responses import (
     LAST_CHUNK,
@@ -19,7 +18,7 @@ from jshost.server.responses import (
     stream_head,
 )
 from jshost.workers import frames
-from jshost.workers.batch import Batch, BatchItem
+from jshost.workers.batch import Batch
 from jshost.workers.pool import PendingCall, Pool
 
 __all__ = ["BatchExchange", "CallExchange", "StreamExchange"]
@@ -134,29 +133,19 @@ class BatchExchange:
     """A batch of calls in one request; they are answered in one response.
 
     Args:
-        begin: begins the call of a part for the caller that it is given; raises `RemoteError`.
+        make: makes the batch, given what to call once it is answered.
     """
 
     def __init__(
-        self,
-        connection: Connection,
-        parts: list[Part],
-        request_id: str,
-        begin: Callable[[Part, BatchItem], None],
+        self, connection: Connection, request_id: str, make: Callable[[Callable[[], None]], Batch]
     ) -> None:
         self._connection = connection
         self._request_id = request_id
-        self._batch = Batch(
-            [part.name for part in parts],
-            request_id,
-            lambda index, item: begin(parts[index], item),
-            _cancel,
-            self._send,
-        )
+        self._batch = make(self._send)
         self._batch.start()
 
     def abandon(self) -> None:
-        self._batch.cancel()
+        self._batch.cancel(Pool.cancel)
 
     def resume(self) -> None:
         pass
@@ -171,8 +160,3 @@ class BatchExchange:
             (b"x-request-id", self._request_id.encode()),
         ]
         self._connection.send_response(200, headers, body)
-
-
-def _cancel(item: BatchItem) -> None:
-    if item.pending is not None:
-        item.pool.cancel(item.pending)

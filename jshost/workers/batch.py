@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from jshost import wire
 from jshost.exceptions import RemoteError
 from jshost.workers.pool import PendingCall, Pool
+from jshost.workers.pools import Route
 
-__all__ = ["Batch", "BatchItem"]
+__all__ = ["Batch"]
+
+Run = tuple[str, str, list[bytes]]
+"""What is called, the content type of the arguments, and those of each call: a `multipart.Run`."""
 
 CONCURRENCY = 256
 """Calls of one batch that run at once; the rest follow, so that a batch cannot fill a queue."""
@@ -17,35 +22,40 @@ class Batch:
     """The calls of a batch, and their answers: RESULT frames' payloads, or errors.
 
     Args:
-        names: the functions' names.
+        runs: the calls.
+        route_of: where a function's calls go; raises `RemoteError`.
         request_id: the id of all of its calls.
-        begin: begins the call of an index for the caller that it is given; raises `RemoteError`.
-        cancel: cancels the call of an item.
+        timeout_s: how long each may take, where its route says no less; None: no limit.
+        traceparent: the caller's trace context.
         tell: called once the last answer has come.
     """
 
     def __init__(
         self,
-        names: Sequence[str],
+        runs: Sequence[Run],
+        route_of: Callable[[str], Route],
         request_id: str,
-        begin: Callable[[int, BatchItem], None],
-        cancel: Callable[[BatchItem], None],
+        timeout_s: float | None,
+        traceparent: str,
         tell: Callable[[], None],
     ) -> None:
-        self.answers: list[bytes | RemoteError] = [b""] * len(names)
-        self._names = names
+        self._runs = list(reversed(runs))
+        self._route_of = route_of
         self._request_id = request_id
-        self._begin = begin
-        self._cancel = cancel
+        self._timeout_s = timeout_s
+        self._traceparent = traceparent
         self._tell = tell
-        self._missing = len(names)
+        self._missing = sum(len(contents) for _, _, contents in runs)
+        self.answers: list[bytes | RemoteError] = [b""] * self._missing
         self._next = 0
+        self._taken = 0
+        """How many calls of the first of `_runs` have been begun."""
         self._is_filling = False
-        self._running: dict[int, BatchItem] = {}
+        self._running: dict[int, tuple[Pool, PendingCall]] = {}
 
     def start(self) -> None:
         """Begin as many calls as may run at once."""
-        if not self._names:
+        if not self._missing:
             self._tell()
         self._fill()
 
@@ -55,55 +65,84 @@ class Batch:
         self._missing -= 1
         if not self._missing:
             self._tell()
-        elif self._next < len(self._names) and not self._is_filling:
+        elif self._runs and not self._is_filling:
             self._fill()
 
-    def cancel(self) -> None:
-        """Nobody waits any more."""
-        self._next = len(self._names)
+    def cancel(self, cancel: Callable[[Pool, PendingCall], None]) -> None:
+        """Nobody waits any more; `cancel` is called for each call that runs."""
+        self._runs = []
         # Those that wait first: another thread may give them the place of one that ends.
-        for item in reversed(list(self._running.values())):
-            self._cancel(item)
+        for pool, pending in reversed(list(self._running.values())):
+            cancel(pool, pending)
 
     def _fill(self) -> None:
         self._is_filling = True
-        count = len(self._names)
-        while self._next < count and len(self._running) < CONCURRENCY:
-            index = self._next
-            self._next += 1
-            item = self._running[index] = BatchItem(self, index)
+        while self._runs and len(self._running) < CONCURRENCY:
+            name, content_type, contents = self._runs[-1]
+            room = CONCURRENCY - len(self._running)
+            some = contents[self._taken : self._taken + room]
             try:
-                self._begin(index, item)
+                begun, refusal = self._begin(name, content_type, some)
             except RemoteError as error:
-                if error.code == "queue_full" and len(self._running) > 1:
-                    del self._running[index]
-                    self._next = index  # it has its turn when one of ours is answered
-                    break
-                error.name = error.name or self._names[index]
-                error.request_id = self._request_id
-                item.on_error(error)
+                begun, refusal = 0, error
+            self._next += begun
+            self._taken += begun
+            if refusal is not None:
+                if refusal.code == "queue_full" and self._running:
+                    break  # it has its turn when one of ours is answered
+                self._refuse(refusal, name)
+            if self._taken == len(contents):
+                self._runs.pop()
+                self._taken = 0
         self._is_filling = False
 
+    def _begin(
+        self, name: str, content_type: str, bodies: Sequence[bytes]
+    ) -> tuple[int, RemoteError | None]:
+        """Begin some calls; returns how many were, and why the next one was not."""
+        route = self._route_of(name)
+        callers = [_Item(self, index) for index in range(self._next, self._next + len(bodies))]
+        is_json = content_type in (wire.JSON_TYPE, "text/plain")  # curl -F names none for JSON
+        pending, refusal = route.pool.call_many(
+            name,
+            bodies,
+            route.limit_s(self._timeout_s),
+            self._request_id,
+            callers,
+            None if is_json else content_type,
+            self._traceparent,
+        )
+        pool = route.pool
+        self._running.update(
+            (index, (pool, each)) for index, each in enumerate(pending, self._next)
+        )
+        return len(pending), refusal
 
-class BatchItem:
+    def _refuse(self, error: RemoteError, name: str) -> None:
+        error.name = error.name or name
+        error.request_id = self._request_id
+        self.answers[self._next] = error
+        self._next += 1
+        self._taken += 1
+        self._missing -= 1
+        if not self._missing:
+            self._tell()
+
+
+class _Item:
     """One call of a batch, as its pool sees it."""
 
-    __slots__ = ("_batch", "_index", "pending", "pool")
-
-    pool: Pool
+    __slots__ = ("_batch", "_index")
 
     def __init__(self, batch: Batch, index: int) -> None:
         self._batch = batch
         self._index = index
-        self.pending: PendingCall | None = None
 
     def on_result(self, payload: bytes) -> None:
-        self.pending = None  # which refers to us: work for the garbage collector otherwise
         self._batch.answered(self._index, payload)
 
     def on_chunk(self, payload: bytes) -> None:
         raise AssertionError("a call that asked for no stream was sent a chunk")
 
     def on_error(self, error: RemoteError) -> None:
-        self.pending = None
         self._batch.answered(self._index, error)

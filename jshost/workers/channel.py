@@ -30,6 +30,8 @@ which costs more than the read itself; the rest of a large frame is worth it."""
 LARGE_READ_BYTES = 512 * 1024
 JOINED_BYTES = 64 * 1024
 """A frame over this is sent by itself, not copied to go with others."""
+HELD = 32
+"""So many frames go together at most: the worker begins with them while more are made."""
 MAX_BUFFERS = 64
 NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
@@ -170,6 +172,8 @@ class WorkerChannel:
         if not self._held:
             self._loop.call_soon(self._flush)
         self._held.append(frame)
+        if len(self._held) >= HELD:
+            self._flush()
 
     def _flush(self) -> None:
         if self._held:

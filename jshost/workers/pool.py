@@ -10,10 +10,10 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from jshost.exceptions import ConfigError, from_envelope
+from jshost.exceptions import ConfigError, RemoteError, from_envelope
 from jshost.workers import frames
 from jshost.workers.calls import REFUSALS, Caller, PendingCall, remote_error
 from jshost.workers.channel import WorkerChannel, log_line
@@ -190,12 +190,8 @@ class Pool:
         content_type: str | None = None,
         stream: bool = False,
         traceparent: str = "",
-        one_of_many: bool = False,
     ) -> PendingCall:
         """Hand a call to a worker, or queue it; `frames.call_header` says what the rest is.
-
-        Args:
-            one_of_many: whether more follow at once, so that they are sent together.
 
         Raises:
             HostUnavailable: the queue is full, or the pool is stopping.
@@ -214,21 +210,15 @@ class Pool:
         )
         try:
             frame = frames.call_frame(call_id, header, body)
-        except frames.FrameError:
-            message = f"The body has {len(body)} bytes, more than a worker can be sent at once."
-            raise from_envelope({"code": "body_too_large", "message": message}, name=name) from None
-        try:
             worker = self.scheduler.submit(call_id, deadline, now)
-        except Refused as refused:
-            message = REFUSALS.get(refused.code, self.load_error)
-            message = message.replace("{queue}", str(len(self.scheduler.queue)))
-            raise from_envelope({"code": refused.code, "message": message}, name=name) from None
+        except (frames.FrameError, Refused) as error:
+            raise self._refusal(error, name, body) from None
         if worker is None:
             pending = PendingCall(call_id, name, frame, timeout_s, request_id, now, caller)
         else:
             pending = PendingCall(call_id, name, b"", timeout_s, request_id, now, caller)
             channel = self.workers[worker]
-            if one_of_many or self._calls:  # where there are calls, more are likely to come at once
+            if self._calls:  # where there are calls, more are likely to come at once
                 channel.send_soon(frame)
             else:
                 channel.send_frame(frame)
@@ -236,6 +226,57 @@ class Pool:
         if self.scheduler.next_wake < self._wake:
             self._plan_tick()
         return pending
+
+    def call_many(
+        self,
+        name: str,
+        bodies: Sequence[bytes],
+        timeout_s: float | None,
+        request_id: str,
+        callers: Sequence[Caller],
+        content_type: str | None = None,
+        traceparent: str = "",
+    ) -> tuple[list[PendingCall], RemoteError | None]:
+        """As `call`, for many calls of one function, each with a body and a caller of its own.
+
+        Returns:
+            The calls that were begun, which are the first ones, and why the next one was not.
+        """
+        begun: list[PendingCall] = []
+        submit, calls, workers = self.scheduler.submit, self._calls, self.workers
+        now = time.monotonic()
+        deadline = math.inf if timeout_s is None else now + timeout_s
+        header = frames.call_header(
+            name, timeout_s, request_id, content_type=content_type, traceparent=traceparent
+        )
+        refusal: RemoteError | None = None
+        for body, caller in zip(bodies, callers, strict=True):
+            self._last_call_id = call_id = (self._last_call_id + 1) & 0xFFFFFFFF or 1
+            try:
+                frame = frames.call_frame(call_id, header, body)
+                worker = submit(call_id, deadline, now)
+            except (frames.FrameError, Refused) as error:
+                refusal = self._refusal(error, name, body)
+                break
+            if worker is None:
+                pending = PendingCall(call_id, name, frame, timeout_s, request_id, now, caller)
+            else:
+                pending = PendingCall(call_id, name, b"", timeout_s, request_id, now, caller)
+                workers[worker].send_soon(frame)
+            calls[call_id] = pending
+            begun.append(pending)
+        if self.scheduler.next_wake < self._wake:
+            self._plan_tick()
+        return begun, refusal
+
+    def _refusal(self, error: Exception, name: str, body: bytes) -> RemoteError:
+        """What a caller is told whose call is not taken."""
+        if isinstance(error, Refused):
+            message = REFUSALS.get(error.code, self.load_error)
+            message = message.replace("{queue}", str(len(self.scheduler.queue)))
+            return from_envelope({"code": error.code, "message": message}, name=name)
+        message = f"The body has {len(body)} bytes, more than a worker can be sent at once."
+        return from_envelope({"code": "body_too_large", "message": message}, name=name)
 
     def cancel(self, pending: PendingCall) -> None:
         """The caller left. The worker is told; the answer is dropped."""

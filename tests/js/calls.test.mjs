@@ -33,7 +33,7 @@ function outcome(fn, data = {}) {
   const warnings = [];
   const call = makeCall(warnings);
   return new Promise((resolve) => {
-    run(call, fn, data, (error, value) => {
+    run(call, fn, data, (_, error, value) => {
       if (call.settled) return; // as the worker: the first outcome counts
       call.settled = true;
       resolve({error, value, call, warnings});
@@ -187,7 +187,7 @@ describe('the context', () => {
       run(call, async () => {
         await null;
         return currentCall()?.requestId;
-      }, {}, (_, value) => resolve(value));
+      }, {}, (_call, _error, value) => resolve(value));
     })));
     assert.deepEqual(ids, ['id-1', 'id-2', 'id-3']);
   });

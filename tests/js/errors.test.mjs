@@ -23,7 +23,7 @@ function makeCall() {
 function outcome(fn) {
   const call = makeCall();
   return new Promise((resolve) => {
-    run(call, fn, {}, (error) => resolve({error, call}));
+    run(call, fn, {}, (_, error) => resolve({error, call}));
   });
 }
 

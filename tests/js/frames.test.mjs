@@ -164,3 +164,41 @@ function fastest(work) {
   }
   return best;
 }
+
+describe('a header that looks like an earlier one', () => {
+  /** @param {string} header */
+  const read = (header) => splitCall(Buffer.concat([Buffer.from([0, header.length]), Buffer.from(header, 'latin1')])).header;
+  const header = '{"name":"f","requestId":"id-1","timeout":2.5}';
+
+  test('has its own request id', () => {
+    const ids = ['id-1', 'id-2', '', 'id 3'].map((id) => read(header.replace('id-1', id)));
+    assert.deepEqual(ids.map(({requestId}) => requestId), ['id-1', 'id-2', '', 'id 3']);
+    assert.deepEqual({...ids[1]}, {name: 'f', requestId: 'id-2', timeout: 2.5});
+  });
+
+  for (const [what, changed] of [
+    ['another name', header.replace('"f"', '"g"')],
+    ['another timeout', header.replace('2.5', '2')],
+    ['an id with a quote in it', header.replace('id-1', 'id\\"1')],
+    ['an id with an escape', header.replace('id-1', 'id\\u0031')],
+    ['an id beyond ASCII', header.replace('id-1', 'gr\\u00f6\\u00dfe')],
+    ['a name that looks like an id', header.replace('"f"', '"\\"requestId\\":\\"id-9\\""')],
+    ['no id', '{"name":"f","timeout":2.5}'],
+    ['a second id', header.replace('}', ',"requestId":"id-2"}')],
+    ['a white space', header.replace('requestId":', 'requestId": ')],
+  ]) {
+    test(`is read as it is, with ${what}`, () => {
+      read(header);
+      assert.deepEqual({...read(changed)}, JSON.parse(changed));
+      assert.deepEqual({...read(header)}, JSON.parse(header));
+      assert.deepEqual({...read(changed)}, JSON.parse(changed));
+    });
+  }
+
+  test('that is not JSON is refused, though it is cut like one', () => {
+    read(header);
+    assert.throws(() => read(header.slice(0, -1)), FrameError);
+    assert.throws(() => read(header.replace('id-1"', 'id-1')), FrameError);
+    assert.throws(() => read(header.replace('id-1', '\n')), FrameError);
+  });
+});

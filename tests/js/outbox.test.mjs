@@ -52,6 +52,18 @@ test('what follows in the same turn is one write', async () => {
   assert.deepEqual(payloads(), Array.from({length: 100}, (_, number) => `j${number}`));
 });
 
+test('what is gathered is one write, the first frame too', async () => {
+  outbox.gather();
+  for (let number = 0; number < 3; number++) outbox.post(Kind.RESULT, number, `${number}`, 'j');
+  assert.equal(writes.length, 0);
+  await null;
+  await turn();
+  assert.equal(writes.length, 1);
+  assert.deepEqual(payloads(), ['j0', 'j1', 'j2']);
+  outbox.post(Kind.RESULT, 4, '4', 'j');
+  assert.equal(writes.length, 2); // another turn: at once
+});
+
 test('results that settle in promises are one write, too', async () => {
   await Promise.all([1, 2, 3, 4].map(async (number) => {
     await null;

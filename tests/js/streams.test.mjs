@@ -30,7 +30,7 @@ class Host {
     this.call = new Call(7, {name: 'f', timeout: null, requestId: '7-1', ...header}, host, outbox);
     /** @type {Promise<{error?: any, value?: any}>} */
     this.outcome = new Promise((resolve) => {
-      run(this.call, fn, {}, (error, value) => {
+      run(this.call, fn, {}, (_, error, value) => {
         if (this.call.settled) return;
         this.call.settled = true;
         this.call.stream?.end(); // as the worker
