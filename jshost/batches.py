@@ -12,7 +12,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jshost import wire
-from jshost.exceptions import FunctionTimeout, UnexpectedResponse, from_envelope
+from jshost.exceptions import (
+    FunctionTimeout,
+    UnexpectedResponse,
+    from_envelope,
+    from_stranger,
+)
 from jshost.function import HOST_ANSWERS_FIRST_S, Function
 from jshost.hooks import OutgoingCall
 from jshost.multipart import Run, decode_runs, encode_runs
@@ -218,7 +223,4 @@ def _refusal(response: Response) -> Exception:
     try:
         return from_envelope(response.json(), name="batch")
     except (ValueError, AttributeError):
-        return UnexpectedResponse(
-            f"batch: status {response.status_code}, not as a jshost host answers: "
-            f"{response.text[:200]!r}"
-        )
+        return from_stranger("batch", response.status_code, response.text)

@@ -40,6 +40,7 @@ __all__ = [
     "RequestError",
     "UnexpectedResponse",
     "from_envelope",
+    "from_stranger",
 ]
 
 DEEPEST_CAUSE = 5
@@ -230,6 +231,23 @@ CODES: Mapping[str, tuple[int, type[RemoteError]]] = {
     "draining": (503, HostUnavailable),
     "timeout": (504, FunctionTimeout),
 }
+
+
+def from_stranger(name: str, status: int, text: str) -> JSHostError:
+    """What an answer means that no host sent: it has no envelope.
+
+    Args:
+        name: what was called.
+        status, text: the answer's.
+    """
+    if status in (502, 503, 504):
+        return ConnectionError(
+            f"{name}: a proxy answers {status} in place of a host. It reaches none, or lost the "
+            f"one that it asked, so that the call may have run. Its text: {text[:200]!r}"
+        )
+    return UnexpectedResponse(
+        f"{name}: status {status}, not as a jshost host answers: {text[:200]!r}"
+    )
 
 
 def from_envelope(

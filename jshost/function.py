@@ -22,6 +22,7 @@ from jshost.exceptions import (
     RemoteError,
     UnexpectedResponse,
     from_envelope,
+    from_stranger,
 )
 from jshost.response import DeadlinePassed, FrozenHeaders
 from jshost.verbosity import FUNCTION_CALL, report
@@ -327,10 +328,7 @@ class _Call:
         except ValueError:
             envelope = None
         if not isinstance(envelope, Mapping) or "code" not in envelope:
-            raise UnexpectedResponse(
-                f"{self.name}: status {response.status_code}, not as a jshost host answers: "
-                f"{response.text[:200]!r}"
-            )
+            raise from_stranger(self.name, response.status_code, response.text)
         raise self._function.failure(envelope)
 
     def error_of(self, envelope: Mapping[str, Any]) -> Exception:

@@ -148,7 +148,7 @@ PARTS = encode_parts([Part("result", "application/json", b"1")])
     ("host", "cls"),
     [
         (FakeHost(b"<h1>It works!</h1>", 200, "text/html"), UnexpectedResponse),
-        (FakeHost(b"<h1>Bad Gateway</h1>", 502, "text/html"), UnexpectedResponse),
+        (FakeHost(b"<h1>Bad Gateway</h1>", 502, "text/html"), ConnectionError),
         (FakeHost(b"[]", 500), UnexpectedResponse),
         (FakeHost(b"broken", 200, PARTS[0]), UnexpectedResponse),
         (FakeHost(PARTS[1], 200, PARTS[0]), UnexpectedResponse),  # one answer for two calls

@@ -230,7 +230,6 @@ def test_send_request_gives_the_response_whatever_its_status(status: int) -> Non
 
 STRANGERS = {
     "a web page": FakeHost(b"<h1>It works!</h1>", 200, "text/html"),
-    "nginx's error": FakeHost(b"<h1>502 Bad Gateway</h1>", 502, "text/html"),
     "an error of another API": FakeHost(b'{"error": "no"}', 500),
     "an error that is a list": FakeHost(b'["code"]', 500),
     "half a JSON text": FakeHost(b'{"a": ', 200),
@@ -246,6 +245,14 @@ STRANGERS = {
 def test_what_no_jshost_host_answers_is_unexpected(name: str) -> None:
     with pytest.raises(UnexpectedResponse, match=r"^f: "):
         Function("f", STRANGERS[name]).call()
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_proxy_without_a_host_is_no_host(status: int) -> None:
+    proxy = FakeHost(b"<h1>Bad Gateway</h1>", status, "text/html")
+    with pytest.raises(ConnectionError, match=rf"^f: a proxy answers {status} .*Bad Gateway"):
+        Function("f", proxy).call()
+    assert Function("f", proxy, fallback="so be it").call() == "so be it"
 
 
 # Saying what is done
