@@ -6,7 +6,7 @@ const {createHash} = require('node:crypto');
 module.exports = {
   workers: 2,
   functionTimeout: 60,
-  shutdownDelay: 3,
+  shutdownDelay: 2,
   shutdownTimeout: 10,
   allowedHosts: ['js.internal', 'jshost'],
   functions: {

@@ -48,9 +48,11 @@ sub vcl_recv {
     if (req.url == "/metrics") {
         return (synth(404));
     }
+    if (req.http.Accept ~ "text/event-stream") {
+        return (pipe);
+    }
     # Without the hash of the body in it, a URL does not tell one call from another.
-    if (req.url !~ "^/function/[^?]+\?hash=[0-9a-fA-F]{40}(&|$)"
-        || req.http.Accept ~ "text/event-stream") {
+    if (req.url !~ "^/function/[^?]+\?hash=[0-9a-fA-F]{40}(&|$)") {
         return (pass);
     }
     if (req.method == "POST") {
@@ -64,6 +66,10 @@ sub vcl_recv {
         return (hash);
     }
     return (pass);
+}
+
+sub vcl_pipe {
+    set bereq.http.Connection = "close";
 }
 
 sub vcl_hash {

@@ -54,8 +54,8 @@ module.exports = {{...production, workers: 1, functions: {{
   }},
   async hold({{call}}, callback) {{
     ran(call);
-    this.signal.addEventListener('abort', () => ran(`${{call}} aborted`));
-    await sleep(30_000);
+    await new Promise((resolve) => this.signal.addEventListener('abort', resolve));
+    ran(`${{call}} aborted`);
   }},
 }}}};
 """
@@ -123,6 +123,10 @@ class Site:
             with contextlib.suppress(psutil.NoSuchProcess):
                 found |= {c.pid for c in psutil.Process(process.pid).children(recursive=True)}
         return found | {process.pid for process in self._running}
+
+    def host_pids(self) -> list[int]:
+        """Of the hosts that `start_hosts` started."""
+        return [each.pid for each in self._running if "serve" in list(each.args)]  # type: ignore[arg-type]
 
     def ran(self) -> list[str]:
         """The calls that ran on either host, in order."""
@@ -199,8 +203,17 @@ class Site:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", first + 1)) != 0
 
-    def start_nginx(self) -> int:
-        """nginx with nginx.conf. Returns its port."""
+    def start(self, proxy: str) -> int:
+        """Start "nginx", "varnish" or "haproxy". Returns its port."""
+        start = {
+            "nginx": self._start_nginx,
+            "varnish": self._start_varnish,
+            "haproxy": self._start_haproxy,
+        }
+        return start[proxy]()
+
+    def _start_nginx(self) -> int:
+        """With nginx.conf."""
         (port,) = free_ports(1)
         folder = self.folder / "nginx"
         folder.mkdir()
@@ -218,8 +231,8 @@ class Site:
         wait_until(lambda: answers(port), START_S, "nginx")
         return port
 
-    def start_varnish(self) -> int:
-        """Varnish with varnish.vcl. Returns its port."""
+    def _start_varnish(self) -> int:
+        """With varnish.vcl."""
         (port,) = free_ports(1)
         folder = self.folder / "varnish"
         folder.mkdir()
@@ -234,8 +247,8 @@ class Site:
         wait_until(lambda: answers(port), START_S, "Varnish")
         return port
 
-    def start_haproxy(self) -> int:
-        """HAProxy with haproxy.cfg. Returns its port."""
+    def _start_haproxy(self) -> int:
+        """With haproxy.cfg."""
         (port,) = free_ports(1)
         places = {"127.0.0.1:8081": f"127.0.0.1:{port}", **self._host_places()}
         config = self.folder / "haproxy.cfg"
@@ -338,8 +351,11 @@ class Load:
     """Callers that call `work` through a port until the context ends, each with a client of its
     own; every call has a name of its own, so that the site's file tells how often it ran."""
 
-    def __init__(self, site: Site, port: int, callers: int = 32, ms: int = 10) -> None:
+    def __init__(
+        self, site: Site, port: int, callers: int = 32, ms: int = 10, prefix: str = "call"
+    ) -> None:
         self._site, self._port, self._callers, self._ms = site, port, callers, ms
+        self._prefix = prefix
         self._over = threading.Event()
         self.outcomes: list[Outcome] = []
 
@@ -359,7 +375,7 @@ class Load:
         number = 0
         while not self._over.is_set():
             number += 1
-            call = f"{caller}-{number}"
+            call = f"{self._prefix}-{caller}-{number}"
             began = time.monotonic()
             try:
                 result: Any = work.call(call=call, ms=self._ms)
