@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import quote
 
 from jshost import hooks, wire
@@ -41,6 +41,7 @@ HOST_ANSWERS_FIRST_S = 0.25
 LONGEST_S = 1e9
 JSON_ANSWERS = "application/json, */*"
 STREAMED_ANSWERS = "text/event-stream, application/json"
+_NO_HEADERS: Mapping[str, str] = {}
 FALLBACK_FOR = (ConnectionError, HostUnavailable, FunctionTimeout, ProcessError)
 
 
@@ -152,7 +153,7 @@ class Function:
         """
         call = _Call(self, arguments, JSON_ANSWERS)
         try:
-            return call.result_of(call.host.request(*call.request))
+            return call.result_of(call.host.send_call(call))
         except Exception as error:  # noqa: BLE001  raised again, or stood in for
             result = call.rescued(error)
             if hasattr(result, "__await__"):
@@ -170,7 +171,7 @@ class Function:
         """As `call`, from any asyncio loop; cancelling the task cancels the call."""
         call = _Call(self, arguments, JSON_ANSWERS)
         try:
-            return call.result_of(await call.host.arequest(*call.request))
+            return call.result_of(await call.host.asend_call(call))
         except Exception as error:  # noqa: BLE001  raised again, or stood in for
             result = call.rescued(error)
             return await result if hasattr(result, "__await__") else result
@@ -186,7 +187,7 @@ class Function:
         """
         call = _Call(self, arguments, JSON_ANSWERS)
         try:
-            response = call.host.request(*call.request)
+            response = call.host.send_call(call)
         except Exception as error:  # noqa: BLE001  raised again, as callers know it
             raise call.failed(error) from None
         call.answered(response)
@@ -209,7 +210,7 @@ class Function:
 
         call = _Call(self, arguments, STREAMED_ANSWERS)
         try:
-            return Stream(call, call.host.stream(*call.request))
+            return Stream(call, call.host.stream(*call.request()))
         except Exception as error:  # noqa: BLE001  raised again, as callers know it
             raise call.failed(error) from None
 
@@ -218,7 +219,7 @@ class Function:
         from jshost.streams import AsyncStream
 
         call = _Call(self, arguments, STREAMED_ANSWERS)
-        return AsyncStream(call, lambda: call.host.astream(*call.request))
+        return AsyncStream(call, lambda: call.host.astream(*call.request()))
 
     # Many calls
 
@@ -271,37 +272,70 @@ class Function:
         return own
 
 
+class PreparedCall(Protocol):
+    """A call as an embedded host takes it."""
+
+    name: str
+    body: bytes
+    content_type: str
+    timeout_s: float | None
+    """How long it may take, or None."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What else is said of it, as HTTP has it."""
+
+
+class HttpCall(Protocol):
+    """A call as a served host takes it."""
+
+    def request(self) -> tuple[str, str, Mapping[str, str], bytes, float | None]:
+        """The arguments of `JSHost.request`."""
+
+
 class _Call:
-    """One call on its way; a `streams.Owner`."""
+    """One call on its way; a `PreparedCall`, an `HttpCall`, and a `streams.Owner`."""
 
     __slots__ = (
+        "_accept",
         "_arguments",
         "_began",
         "_function",
         "_hooked",
-        "_timeout_s",
+        "body",
+        "content_type",
         "host",
         "name",
-        "request",
+        "timeout_s",
     )
 
     def __init__(self, function: Function, arguments: dict[str, Any], accept: str) -> None:
-        body, content_type = wire.encode_call(arguments, function.encoder)
-        timeout_s = self._timeout_s = function.get_timeout()
-        headers: Mapping[str, str] = _headers(timeout_s, accept, content_type)
+        self.body, self.content_type = wire.encode_call(arguments, function.encoder)
+        self.timeout_s = function.get_timeout()
         self.name = function.name
         self.host = function.get_host()
+        self._accept = accept
         self._function = function
         self._arguments = arguments
         self._began = time.monotonic()
-        self._hooked = hooks.OutgoingCall.begin(function.name, arguments, timeout_s)
+        self._hooked = hooks.OutgoingCall.begin(function.name, arguments, self.timeout_s)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What hooks have added, by the names that they gave."""
+        return self._hooked.headers if self._hooked is not None else _NO_HEADERS
+
+    def request(self) -> tuple[str, str, Mapping[str, str], bytes, float | None]:
+        """See `HttpCall`."""
+        timeout_s = self.timeout_s
+        headers = _headers(timeout_s, self._accept, self.content_type)
         if self._hooked is not None:
             headers = {**headers, **self._hooked.headers}
-        self.request = (
+        return (
             "POST",
-            function._target + wire.body_hash(body),
+            self._function._target + wire.body_hash(self.body),
             headers,
-            body,
+            self.body,
             None if timeout_s is None else timeout_s + HOST_ANSWERS_FIRST_S,
         )
 
@@ -348,7 +382,7 @@ class _Call:
         if isinstance(error, DeadlinePassed):
             spent = time.monotonic() - self._began
             error = FunctionTimeout(
-                f"no answer within the limit of {self._timeout_s:g} s ({spent:.2f} s spent)",
+                f"no answer within the limit of {self.timeout_s:g} s ({spent:.2f} s spent)",
                 name=self.name,
             )
         if self._hooked is not None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import asyncio
     from pathlib import Path
 
+    from jshost.function import HttpCall
     from jshost.manager import JSHostManager
     from jshost.transport_async import AsyncOpenResponse, AsyncTransport
 
@@ -253,6 +254,14 @@ class JSHost:
         config = self.request_status()["config"]
         assert isinstance(config, dict)
         return config
+
+    def send_call(self, call: HttpCall) -> Response:
+        """Have a function called; `request` says what may go wrong."""
+        return self.request(*call.request())
+
+    async def asend_call(self, call: HttpCall) -> Response:
+        """As `send_call`, from any asyncio loop."""
+        return await self.arequest(*call.request())
 
     # Requests; the two drivers differ in how they wait, and in nothing else
 

@@ -18,7 +18,7 @@ from jshost.embedding.answers import (
     StreamAnswer,
     error_response,
 )
-from jshost.embedding.requests import MetaReader, function_name
+from jshost.embedding.requests import RequestedCall, function_name, ids_in, request_ids
 from jshost.embedding.runtime import Runtime
 from jshost.exceptions import RemoteError, from_envelope
 from jshost.multipart import decode_runs
@@ -28,6 +28,7 @@ from jshost.workers.reactor import Waiter
 
 if TYPE_CHECKING:
     from jshost.embedding.loops import LoopWatch
+    from jshost.function import PreparedCall
     from jshost.workers.pools import Route
 
 __all__ = ["RequestTaker"]
@@ -41,7 +42,7 @@ class RequestTaker:
     def __init__(self) -> None:
         self._runtime: Runtime | None = None
         """The workers of this process, once there are any."""
-        self._meta = MetaReader()
+        self._ids = request_ids()
 
     def _loaded(self) -> Runtime:
         """The workers, once they have loaded. Raises: ConfigError: they do not."""
@@ -50,27 +51,18 @@ class RequestTaker:
     async def _aloaded(self) -> Runtime:
         raise NotImplementedError
 
-    def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
+    def send_call(self, call: PreparedCall) -> Response:
+        """Have a function called; an error is a response, too."""
         runtime = self._runtime
         if runtime is None or not runtime.is_loaded:
             runtime = self._loaded()
-        name = function_name(target)
-        if name is None:
-            return self._other_request(runtime, target, headers, body)
         reactor = runtime.reactor
         try:
             with reactor.lock:
                 reactor.refresh()
-                route = runtime.pools.route(name)
+                route = runtime.pools.route(call.name)
                 answer = Answer(runtime, route.pool)
-                self._begin(runtime, route, headers, body, answer)
+                self._begin(runtime, route, call, answer)
                 reactor.enter(answer)
                 reactor.settle()
         except RemoteError as error:
@@ -80,6 +72,63 @@ class RequestTaker:
         answer.wait()
         return answer.response()
 
+    async def asend_call(self, call: PreparedCall) -> Response:
+        """As `send_call`, from any asyncio loop."""
+        runtime = self._runtime
+        if runtime is None or not runtime.is_loaded:
+            runtime = await self._aloaded()
+        watch = runtime.watch()
+        try:
+            with runtime.reactor.lock:
+                runtime.reactor.refresh()
+                route = runtime.pools.route(call.name)
+                answer = AsyncAnswer(runtime, route.pool, watch)
+                self._begin(runtime, route, call, answer)
+                watch.settle_soon()
+        except RemoteError as error:
+            return error_response(error)
+        await answer.arrive()
+        return answer.response()
+
+    def _begin(
+        self,
+        runtime: Runtime,
+        route: Route,
+        call: PreparedCall,
+        answer: Answer | StreamAnswer | AsyncStreamAnswer,
+        stream: bool = False,
+    ) -> None:
+        """Under the lock: hand a call to its pool. Raises: RemoteError: it is refused."""
+        halted = runtime.pools.halted
+        if halted:
+            raise from_envelope({"code": "worker_died", "message": halted}, name=route.name)
+        headers, content_type = call.headers, call.content_type
+        request_id, traceparent = ids_in(headers) if headers else ("", "")
+        answer.pending = route.pool.call(
+            route.name,
+            call.body,
+            route.limit_s(call.timeout_s),
+            request_id or next(self._ids),
+            answer,
+            None if content_type == wire.JSON_TYPE else content_type,
+            stream,
+            traceparent,
+        )
+
+    # What else a `JSHost` is asked for
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> Response:
+        if function_name(target) is not None:
+            return self.send_call(RequestedCall(target, headers, body))
+        return self._other_request(self._loaded(), target, headers, body)
+
     async def arequest(
         self,
         method: str,
@@ -88,24 +137,10 @@ class RequestTaker:
         body: bytes,
         timeout_s: float | None,
     ) -> Response:
-        runtime = self._runtime
-        if runtime is None or not runtime.is_loaded:
-            runtime = await self._aloaded()
-        name = function_name(target)
-        watch = runtime.watch()
-        if name is None:
-            return await self._other_arequest(runtime, watch, target, headers, body)
-        try:
-            with runtime.reactor.lock:
-                runtime.reactor.refresh()
-                route = runtime.pools.route(name)
-                answer = AsyncAnswer(runtime, route.pool, watch)
-                self._begin(runtime, route, headers, body, answer)
-                watch.settle_soon()
-        except RemoteError as error:
-            return error_response(error)
-        await answer.arrive()
-        return answer.response()
+        if function_name(target) is not None:
+            return await self.asend_call(RequestedCall(target, headers, body))
+        runtime = await self._aloaded()
+        return await self._other_arequest(runtime, runtime.watch(), target, headers, body)
 
     def stream(
         self,
@@ -116,13 +151,13 @@ class RequestTaker:
         timeout_s: float | None,
     ) -> StreamAnswer | Response:
         runtime = self._loaded()
-        name = function_name(target) or ""
+        call = RequestedCall(target, headers, body)
         try:
             with runtime.reactor.lock:
                 runtime.reactor.refresh()
-                route = runtime.pools.route(name)
+                route = runtime.pools.route(call.name)
                 answer = StreamAnswer(runtime, route.pool)
-                self._begin(runtime, route, headers, body, answer, stream=True)
+                self._begin(runtime, route, call, answer, stream=True)
                 runtime.reactor.settle()
         except RemoteError as error:
             return error_response(error)
@@ -138,44 +173,19 @@ class RequestTaker:
         timeout_s: float | None,
     ) -> AsyncReader | Response:
         runtime = await self._aloaded()
-        name = function_name(target) or ""
+        call = RequestedCall(target, headers, body)
         watch = runtime.watch()
         try:
             with runtime.reactor as reactor:
                 reactor.refresh()
-                route = runtime.pools.route(name)
+                route = runtime.pools.route(call.name)
                 answer = AsyncStreamAnswer(runtime, route.pool, watch)
-                self._begin(runtime, route, headers, body, answer, stream=True)
+                self._begin(runtime, route, call, answer, stream=True)
         except RemoteError as error:
             return error_response(error)
         reader = AsyncReader(answer)
         await answer.arrive()
         return answer.refusal() or reader
-
-    def _begin(
-        self,
-        runtime: Runtime,
-        route: Route,
-        headers: Mapping[str, str],
-        body: bytes,
-        answer: Answer | StreamAnswer | AsyncStreamAnswer,
-        stream: bool = False,
-    ) -> None:
-        """Under the lock: hand a call to its pool. Raises: RemoteError: it is refused."""
-        meta = self._meta.read(headers)
-        halted = runtime.pools.halted
-        if halted:
-            raise from_envelope({"code": "worker_died", "message": halted}, name=route.name)
-        answer.pending = route.pool.call(
-            route.name,
-            body,
-            route.limit_s(meta.timeout_s),
-            meta.request_id or self._meta.next_id(),
-            answer,
-            content_type=meta.content_type,
-            stream=stream,
-            traceparent=meta.traceparent,
-        )
 
     # What is no call: a batch, and where there is nothing
 
@@ -234,15 +244,15 @@ class RequestTaker:
         body: bytes,
         tell: Callable[[], None],
     ) -> Batch:
-        meta = self._meta.read(headers)
+        request = RequestedCall("", headers, body)
+        request_id, traceparent = ids_in(headers)
         try:
-            runs = decode_runs(meta.content_type or "", body)
+            runs = decode_runs(request.content_type, body)
         except ValueError as error:
             message = f"A batch is multipart/form-data, one part for each call: {error}"
             raise from_envelope({"code": "bad_request", "message": message}) from error
-        request_id = meta.request_id or self._meta.next_id()
-        route_of = runtime.pools.route
-        return Batch(runs, route_of, request_id, meta.timeout_s, meta.traceparent, tell)
+        request_id = request_id or next(self._ids)
+        return Batch(runs, runtime.pools.route, request_id, request.timeout_s, traceparent, tell)
 
 
 def _batch_response(runtime: Runtime, batch: Batch) -> Response:

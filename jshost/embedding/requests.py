@@ -2,79 +2,58 @@
 
 Runs in: programs that embed a host.
 
-Requests are those that `JSHost` sends, though nothing is sent here: so that a `Function` need not
-know what kind of host it calls.
+Streams and batches are asked for by the requests that `JSHost` sends, though nothing is sent here:
+so that what makes them need not know what kind of host it calls.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 from jshost import wire
-from jshost.response import FrozenHeaders
 
-__all__ = ["Meta", "MetaReader", "function_name"]
+__all__ = ["RequestedCall", "function_name", "ids_in", "request_ids"]
 
 FUNCTION_PREFIX = "/function/"
-MAX_KNOWN = 256
 
 
-class Meta(NamedTuple):
-    """What the headers say."""
+class RequestedCall:
+    """A request as the call that it is; a `function.PreparedCall`.
 
-    timeout_s: float | None
-    content_type: str | None
-    """The body's, where it is not JSON."""
-    request_id: str
-    traceparent: str
+    Attributes:
+        name: the function's; "" where the request names none.
+        body, content_type: the arguments.
+        timeout_s: how long it may take, or None.
+        headers: all of them, by lower-case names.
+    """
 
-
-class MetaReader:
-    """Reads headers; those that calls share are read once."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[Mapping[str, str], Meta]] = {}
-        self._ids = (f"{prefix}{n:x}" for prefix in [f"{os.urandom(4).hex()}-"] for n in _numbers())
-
-    def read(self, headers: Mapping[str, str]) -> Meta:
-        known = self._known.get(id(headers))
-        if known is not None and known[0] is headers:
-            return known[1]
-        lowered = {name.lower(): value for name, value in headers.items()}
-        timeout = lowered.get("jshost-timeout")
-        content_type = lowered.get("content-type")
-        meta = Meta(
-            float(timeout) if timeout is not None else None,
-            None if content_type in (None, wire.JSON_TYPE) else content_type,
-            lowered.get("x-request-id", ""),
-            lowered.get("traceparent", ""),
-        )
-        if isinstance(headers, FrozenHeaders) and len(self._known) < MAX_KNOWN:
-            self._known[id(headers)] = headers, meta
-        return meta
-
-    def next_id(self) -> str:
-        """A request's id, where its caller gave none."""
-        return next(self._ids)
-
-
-def _numbers() -> itertools.count[int]:
-    return itertools.count(1)
-
-
-_names: dict[str, str] = {}
+    def __init__(self, target: str, headers: Mapping[str, str], body: bytes) -> None:
+        self.name = function_name(target) or ""
+        self.body = body
+        self.headers = {name.lower(): value for name, value in headers.items()}
+        self.content_type = self.headers.get("content-type", wire.JSON_TYPE)
+        timeout = self.headers.get("jshost-timeout")
+        self.timeout_s = float(timeout) if timeout is not None else None
 
 
 def function_name(target: str) -> str | None:
     """The function that a request's path names, or None: it names none."""
     path, _, _ = target.partition("?")
-    name = _names.get(path)
-    if name is None and path.startswith(FUNCTION_PREFIX):
-        name = unquote(path[len(FUNCTION_PREFIX) :])
-        if len(_names) < MAX_KNOWN:
-            _names[path] = name
-    return name
+    if not path.startswith(FUNCTION_PREFIX):
+        return None
+    return unquote(path[len(FUNCTION_PREFIX) :])
+
+
+def ids_in(headers: Mapping[str, str]) -> tuple[str, str]:
+    """The request's id, and the caller's trace context; "" where there is none."""
+    lowered = {name.lower(): value for name, value in headers.items()}
+    return lowered.get("x-request-id", ""), lowered.get("traceparent", "")
+
+
+def request_ids() -> Iterator[str]:
+    """Ids for requests whose caller gave none."""
+    prefix = os.urandom(4).hex()
+    return (f"{prefix}-{number:x}" for number in itertools.count(1))
