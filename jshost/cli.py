@@ -25,6 +25,7 @@ from jshost.options import HostOptions
 __all__ = ["main"]
 
 CHECK_TIMEOUT_S = 60.0
+STRING_FLAGS = ("address", "uds", "request_data_limit", "max_memory")
 
 
 class _Group(click.Group):
@@ -76,8 +77,8 @@ def _option_flags(command: Callable[..., None]) -> Callable[..., None]:
         if not field.metadata["help"]:
             continue
         flag = "--" + field.name.replace("_", "-")
-        kind = str if field.name in ("address", "uds", "request_data_limit") else int
-        if field.name.endswith(("_timeout", "_delay")):
+        kind = str if field.name in STRING_FLAGS else int
+        if field.name.endswith(("_timeout", "_delay", "_age")):
             kind = float  # type: ignore[assignment]
         default = "none" if field.default is None else field.default
         if field.name == "request_data_limit":

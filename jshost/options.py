@@ -59,6 +59,14 @@ def _delay(value: Any) -> float:
     return float(value)
 
 
+def _optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def check_optional(value: Any) -> Any:
+        return None if value is None else check(value)
+
+    check_optional.__doc__ = f"{(check.__doc__ or '').strip()}, or none for no limit"
+    return check_optional
+
+
 def _string(value: Any) -> str:
     """a non-empty string"""
     if not isinstance(value, str) or not value:
@@ -109,6 +117,15 @@ class HostOptions:
     max_queue: int = _option(
         1024, _integer(0, 1_000_000), "Calls that may wait for a worker; more get a 503."
     )
+    max_requests: int | None = _option(
+        None, _optional(_integer(1, 10**12)), "Calls after which a worker is recycled."
+    )
+    max_memory: int | None = _option(
+        None, _optional(_size), 'Memory from which on a worker is recycled: "200mb".'
+    )
+    max_age: float | None = _option(
+        None, _seconds, "Time after which a worker is recycled, in seconds."
+    )
     function_timeout: float | None = _option(
         None, _seconds, "Longest time for a call, whatever its caller asks for, in seconds."
     )
@@ -128,7 +145,17 @@ class HostOptions:
     respawn: bool = _option(True, _flag)
 
 
-PER_CONFIG = ("workers", "threads", "concurrency", "max_queue", "function_timeout", "respawn")
+PER_CONFIG = (
+    "workers",
+    "threads",
+    "concurrency",
+    "max_queue",
+    "max_requests",
+    "max_memory",
+    "max_age",
+    "function_timeout",
+    "respawn",
+)
 """What an included config file may set for its own functions; the rest only the first one sets."""
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from jshost.workers.decisions import (
+    RESTART_REASONS,
     Action,
     Cancel,
     Drain,
@@ -17,6 +18,7 @@ from jshost.workers.decisions import (
     Halt,
     Kill,
     Ping,
+    Recycled,
     Send,
     Spawn,
     State,
@@ -38,6 +40,8 @@ class Process:
     drained: bool = False
     killed: bool = False
     lost: bool = False
+    recycled: bool = False
+    rss: int = 0
 
 
 class Owner:
@@ -85,6 +89,14 @@ class Owner:
                 case Kill(number):
                     assert not self.processes[number].killed
                     self.processes[number].killed = True
+                case Recycled(number, reason):
+                    process = self.processes[number]
+                    assert not process.recycled
+                    process.recycled = True
+                    successor = self.scheduler.workers[number].replacement
+                    assert successor is not None
+                    assert self.can_take(self.processes[successor]), "the new one is ready first"
+                    assert reason in RESTART_REASONS
                 case Halt():
                     self.halts += 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import hypothesis.strategies as st
@@ -16,7 +17,7 @@ from hypothesis.stateful import (
 )
 from scheduler_owner import QUEUED, Owner, Process
 
-from jshost.workers.decisions import Policy, Refused, State
+from jshost.workers.decisions import Kill, Policy, Refused, State
 from jshost.workers.scheduler import Scheduler
 
 
@@ -33,10 +34,15 @@ class SchedulerMachine(Owner, RuleBasedStateMachine):
         max_queue=st.integers(0, 3),
         respawn=st.sampled_from([True, True, True, False]),
         max_start_failures=st.integers(1, 4),
+        max_requests=st.sampled_from([None, 1, 1, 3]),
+        max_memory=st.sampled_from([None, 100, 100]),
+        max_age_s=st.sampled_from([None, None, 5.0]),
+        max_retiring=st.integers(1, 3),
         reload=st.booleans(),
+        share=st.floats(0.0, 1.0, exclude_max=True),
     )
-    def begin(self, **numbers: int) -> None:
-        self.scheduler = Scheduler(Policy(**numbers))  # type: ignore[arg-type]
+    def begin(self, share: float, **numbers: int) -> None:
+        self.scheduler = Scheduler(Policy(**numbers), lambda: share)  # type: ignore[arg-type]
         self.carry_out(self.scheduler.start(self.now))
 
     # What happens to it
@@ -126,6 +132,22 @@ class SchedulerMachine(Owner, RuleBasedStateMachine):
             assert number not in self.outdated, "its end says nothing of the code as it is now"
         assert number not in self.places.values(), "its calls are answered"
 
+    @precondition(lambda self: any(process.is_ready for process in self.processes.values()))
+    @rule(data=st.data(), rss=st.sampled_from([50, 50, 110, 160, 250, 300]))
+    def grow_in_memory(self, data: st.DataObject, rss: int) -> None:
+        ready = [n for n, process in self.processes.items() if process.is_ready]
+        number = data.draw(st.sampled_from(ready))
+        process = self.processes[number]
+        actions = self.scheduler.memory(number, rss, self.now)
+        if any(isinstance(action, Kill) for action in actions):
+            assert not self.can_be_given_calls(number)
+            assert rss > max(process.rss, 2 * (self.scheduler.policy.max_memory or 0) - 1)
+        process.rss = rss
+        self.carry_out(actions)
+
+    def can_be_given_calls(self, number: int) -> bool:
+        return self.scheduler.workers[number].state is State.READY
+
     @precondition(lambda self: any(process.pinged for process in self.processes.values()))
     @rule(data=st.data())
     def pong(self, data: st.DataObject) -> None:
@@ -162,6 +184,10 @@ class SchedulerMachine(Owner, RuleBasedStateMachine):
             workers=max(workers, old.workers),
             concurrency=max(concurrency, old.concurrency),
             max_queue=old.max_queue,
+            max_requests=old.max_requests,
+            max_memory=old.max_memory,
+            max_age_s=old.max_age_s,
+            max_retiring=old.max_retiring,
             respawn=old.respawn,
             reload=old.reload,
         )
@@ -212,8 +238,18 @@ class SchedulerMachine(Owner, RuleBasedStateMachine):
         assert all(len(p.calls) <= policy.concurrency for p in self.processes.values())
         workers = self.scheduler.workers
         there = [n for n, process in self.processes.items() if not (process.killed or process.lost)]
-        assert sum(workers[n].state is not State.RETIRING for n in there) <= policy.workers
+        serving = sum(workers[n].state is not State.RETIRING for n in there)
+        successors = {w.replacement for w in workers.values() if w.reason} & set(there)
+        assert len(successors) <= 1, "one is recycled at a time"
+        assert serving <= policy.workers + len(successors)
         assert self.halts <= 1
+
+    @invariant()
+    def recycling_takes_nobody_away(self) -> None:
+        """But for those who grow too fast, a worker takes calls until another one does."""
+        for worker in self.scheduler.workers.values():
+            if worker.state is State.RETIRING and worker.patient and worker.reason:
+                assert self.scheduler.policy.max_memory is not None
 
     @invariant()
     def nothing_waits_while_there_is_room(self) -> None:
@@ -230,6 +266,9 @@ class SchedulerMachine(Owner, RuleBasedStateMachine):
         """Once time has passed and workers behave, every caller that waited was answered."""
         if not hasattr(self, "scheduler"):
             return
+        endless = {"max_requests": None, "max_memory": None, "max_age_s": None}
+        policy = dataclasses.replace(self.scheduler.policy, **endless)
+        self.carry_out(self.scheduler.set_policy(policy, self.now))
         self.behave()
         for _ in range(200):
             if self.scheduler.next_wake == math.inf:
@@ -274,5 +313,5 @@ class SchedulerMachine(Owner, RuleBasedStateMachine):
 # A failure takes longer to be made small than to be found.
 TestSchedulerMachine = pytest.mark.timeout(360)(SchedulerMachine.TestCase)
 TestSchedulerMachine.settings = settings(
-    max_examples=250, stateful_step_count=40, deadline=None, print_blob=True
+    max_examples=300, stateful_step_count=40, deadline=None, print_blob=True
 )

@@ -59,6 +59,7 @@ class WorkerChannel:
         self.process = process
         self.load_error = ""
         self.expected_end = False
+        self.kill_reason = ""
         self.is_ready = False
         self.is_connected = True
         self.is_gone = False
@@ -256,6 +257,8 @@ class WorkerChannel:
         """What is known of the worker's end: how it ended, and what it said last."""
         process = self.process
         text = f"worker {self.number} (pid {process.pid}) died: {process.describe_end()}"
+        if self.kill_reason:
+            text += f" from its host: it {self.kill_reason}"
         if self._stderr_tail:
             text += "; its last lines on stderr:\n" + "\n".join(self._stderr_tail)
         return text

@@ -2,6 +2,8 @@
 
 Runs in: host (and whoever owns a pool). A worker's states, and what moves it on::
 
+                          ┌──────keep──────┐
+                          ▼                │
     STARTING ──ready──▶ READY ──replace──▶ RETIRING
         └───────gone──────┴────────gone───────┴──▶ (forgotten)
 """
@@ -23,6 +25,7 @@ __all__ = [
     "Kill",
     "Ping",
     "Policy",
+    "Recycled",
     "Refused",
     "Send",
     "Spawn",
@@ -55,6 +58,22 @@ class Policy:
     settled_s: float = 1.0
     """A worker that died sooner than this after it was ready counts as a failed respawn."""
     respawn: bool = True
+    max_requests: int | None = None
+    """Calls after which a worker is recycled: another one is started, and takes its place."""
+    max_memory: int | None = None
+    """Bytes of memory that a worker may use before it is recycled."""
+    max_age_s: float | None = None
+    """How long a worker serves before it is recycled."""
+    jitter: float = 0.1
+    """A worker's own `max_requests` and `max_age_s` are smaller by up to this share of them, so
+    that those that started together are not recycled together."""
+    max_retiring: int = 10
+    """Recycled workers that may be busy with their last calls before the next one is recycled."""
+    last_calls_s: float = 3600.0
+    """How long a recycled worker may be busy with its last calls; most have deadlines."""
+    max_recycle_backoff_s: float = 60.0
+    """The longest pause before another try when the workers that are to take places fail to
+    start."""
     reload: bool = False
     """Whether a worker that does not start waits for its code to be mended, as in development."""
 
@@ -70,6 +89,7 @@ TRANSITIONS: dict[tuple[State, str], State | None] = {
     (State.STARTING, "gone"): None,
     (State.READY, "replace"): State.RETIRING,
     (State.READY, "gone"): None,
+    (State.RETIRING, "keep"): State.READY,
     (State.RETIRING, "gone"): None,
 }
 
@@ -137,6 +157,14 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class Recycled:
+    """For the log: another worker has taken the worker's place; `reason` is a restart reason."""
+
+    worker: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Halt:
     """The pool cannot go on; `reason` is "start_failures" or "no_respawn"."""
 
@@ -144,4 +172,4 @@ class Halt:
     worker: int
 
 
-Action = Spawn | Send | Cancel | Fail | Ping | Drain | Kill | Halt
+Action = Spawn | Send | Cancel | Fail | Ping | Drain | Kill | Recycled | Halt

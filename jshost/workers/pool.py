@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -26,12 +27,14 @@ from jshost.workers.decisions import (
     Kill,
     Ping,
     Policy,
+    Recycled,
     Refused,
     Send,
     Spawn,
     State,
 )
 from jshost.workers.loop import Handle, Loop
+from jshost.workers.memory import MemoryWatch
 from jshost.workers.output import Line
 from jshost.workers.process import Launch, WorkerProcess, spawn
 from jshost.workers.scheduler import Scheduler
@@ -45,6 +48,7 @@ LAST_OUTPUT_S = 0.05
 END_S = 2.0
 """How long a worker may take to end after DRAIN, or to be gone after SIGKILL."""
 POLL_S = 0.002
+RECYCLED_FOR = {"max_requests": "maxRequests", "max_memory": "maxMemory", "max_age": "maxAge"}
 
 LineListener = Callable[[WorkerChannel, int, Line], None]
 
@@ -74,7 +78,7 @@ class Pool:
         on_line: LineListener = log_line,
     ) -> None:
         self.launch = launch
-        self.scheduler = Scheduler(policy)
+        self.scheduler = Scheduler(policy, _random)
         self.workers: dict[int, WorkerChannel] = {}
         self.load_error = ""
         """Why the code does not load, since the last worker tried to."""
@@ -86,6 +90,7 @@ class Pool:
         self._last_call_id = 0
         self._loop = loop
         self._timer: Handle | None = None
+        self._memory = MemoryWatch(self, loop)
         self._wake = math.inf
         self._has_started = False
         self._first: WorkerProcess | None = None
@@ -107,6 +112,7 @@ class Pool:
     def set_policy(self, policy: Policy) -> None:
         """Change the numbers, once the config that holds them has been loaded."""
         self._act(self.scheduler.set_policy(policy, time.monotonic()))
+        self._memory.start()
 
     def stop(self, deadline: float, on_stopped: Callable[[], None]) -> None:
         """End all workers: let calls finish until `deadline` (monotonic seconds), then kill.
@@ -134,6 +140,7 @@ class Pool:
     def _end(self, on_stopped: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._memory.stop()
         on_stopped()
 
     def _once(
@@ -278,6 +285,11 @@ class Pool:
         message = f"The body has {len(body)} bytes, more than a worker can be sent at once."
         return from_envelope({"code": "body_too_large", "message": message}, name=name)
 
+    @property
+    def calls_begun(self) -> int:
+        """A number that every call changes."""
+        return self._last_call_id
+
     def cancel(self, pending: PendingCall) -> None:
         """The caller left. The worker is told; the answer is dropped."""
         if self._calls.pop(pending.call_id, None) is not None:
@@ -341,6 +353,7 @@ class Pool:
         logger.info("worker %d (pid %d) is ready", worker.number, worker.process.pid)
         self.load_error = ""
         self._on_ready(ready)
+        self._memory.measure(worker)
         self._act(self.scheduler.worker_ready(worker.number, time.monotonic()))
         if not self._has_started:
             self._has_started = True
@@ -351,6 +364,10 @@ class Pool:
 
     def on_pong(self, worker: WorkerChannel) -> None:
         self._act(self.scheduler.pong(worker.number))
+
+    def on_memory(self, worker: WorkerChannel, rss: int) -> None:
+        """The bytes of memory that a worker uses."""
+        self._act(self.scheduler.memory(worker.number, rss, time.monotonic()))
 
     def on_load_failed(self, worker: WorkerChannel, failure: dict[str, Any]) -> None:
         """A worker could not load the config file; it ends by itself."""
@@ -422,7 +439,10 @@ class Pool:
                     if not self.workers[worker].is_ready:
                         self.workers[worker].load_error = self._slow_start()
                     self.workers[worker].expected_end = True
+                    self.workers[worker].kill_reason = reason
                     self.workers[worker].process.kill()
+                case Recycled(worker, reason):
+                    logger.info("worker %d was recycled: %s", worker, RECYCLED_FOR[reason])
                 case Halt(reason, worker):
                     self._halt(reason, worker)
         self._plan_tick()
@@ -470,3 +490,8 @@ class Pool:
     def _tick(self) -> None:
         self._wake = math.inf
         self._act(self.scheduler.tick(time.monotonic()))
+
+
+def _random() -> float:
+    """From 0, below 1; importing `random` takes longer than a worker's start can spare."""
+    return int.from_bytes(os.urandom(4)) / 2**32

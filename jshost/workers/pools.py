@@ -187,6 +187,9 @@ class Pools:
                     "version": item.version,
                     "functions": sorted(item.functions),
                     "workers": item.options.workers,
+                    "maxRequests": item.options.max_requests,
+                    "maxMemory": item.options.max_memory,
+                    "maxAge": item.options.max_age,
                     "functionTimeout": item.options.function_timeout,
                     "respawn": item.options.respawn,
                 }
@@ -299,6 +302,9 @@ class Pools:
                 concurrency=options.concurrency,
                 max_queue=options.max_queue,
                 start_timeout_s=_seconds(options.start_timeout),
+                max_requests=options.max_requests,
+                max_memory=options.max_memory,
+                max_age_s=options.max_age,
                 respawn=options.respawn,
                 reload=self._files is not None,
             )

@@ -10,74 +10,25 @@ The words it uses stand in `decisions`.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from dataclasses import dataclass, field
 
 from jshost.workers.decisions import (
-    TRANSITIONS,
     Action,
     Cancel,
-    Drain,
     Fail,
-    Halt,
-    IllegalTransition,
     Kill,
     Ping,
     Policy,
     Refused,
-    Send,
-    Spawn,
     State,
 )
+from jshost.workers.recycling import Memory, judge_memory
+from jshost.workers.succession import Call, Succession
 
 __all__ = ["Scheduler"]
 
 
-@dataclass(slots=True)
-class _Call:
-    deadline: float
-    worker: int | None = None
-    drop_by: float | None = None
-    """Set once the call was cancelled: when its worker must have dropped it."""
-
-
-@dataclass(slots=True)
-class _Worker:
-    number: int
-    since: float
-    """When it entered its state."""
-    state: State = State.STARTING
-    calls: set[int] = field(default_factory=set)
-    responsive: bool = True
-    """False from a PING, sent with every Cancel, until its PONG: it may be in an endless loop."""
-    replacement: int | None = None
-    doomed: bool = False
-    """Its end was begun, or its channel is closed: it gets no calls."""
-    superseded: bool = False
-    """It was still starting when its code changed: its end says nothing of the code."""
-    end_by: float | None = None
-    """Set once it was asked to end: when it is killed instead."""
-
-
-class Scheduler:
+class Scheduler(Succession):
     """Decides for one pool. Every method that takes `now` may be called in any order of events."""
-
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self.workers: dict[int, _Worker] = {}
-        self.calls: dict[int, _Call] = {}
-        self.queue: dict[int, _Call] = {}
-        self.draining = False
-        self.halted = False
-        self.broken = False
-        """With `Policy.reload`: the code does not load; `reload` ends it."""
-        self.next_wake = math.inf
-        self.restarts: Counter[str] = Counter()
-        """How many workers were followed by another, by reason; see `decisions.RESTART_REASONS`."""
-        self._spawned = 0
-        self._failed_starts = 0
-        self._early_deaths = 0
-        self._respawns: list[float] = []
 
     # Calls
 
@@ -92,7 +43,7 @@ class Scheduler:
         if self.broken:
             raise Refused("load_failed")
         worker = self._least_loaded()
-        record = _Call(deadline)
+        record = Call(deadline)
         if worker is None:
             if len(self.queue) >= self.policy.max_queue:
                 raise Refused("queue_full")
@@ -116,6 +67,10 @@ class Scheduler:
             worker.responsive = True  # what can drop a call can take one
         if worker.state is State.RETIRING:
             return self._retire_if_done(worker, now)
+        if worker.calls_left is not None:
+            worker.calls_left -= 1
+            if worker.calls_left <= 0:
+                return self._recycle(worker, "max_requests", now) + self._send_queued()
         return self._send_queued() if self.queue else []
 
     def cancel(self, call: int, now: float) -> list[Action]:
@@ -142,26 +97,62 @@ class Scheduler:
     def set_policy(self, policy: Policy, now: float) -> list[Action]:
         """Go by other numbers from now on, with as many workers as they say."""
         self.policy = policy
+        for worker in self.workers.values():
+            if worker.state is State.READY:
+                self._set_limits(worker, now)
         return self._spawn_missing(now) + self._send_queued()
 
     def worker_ready(self, number: int, now: float) -> list[Action]:
-        self._move(number, "ready", now)
-        self._failed_starts = 0
+        worker = self._move(number, "ready", now)
+        self._respawns.started()
+        self._set_limits(worker, now)
         actions: list[Action] = []
         for other in list(self.workers.values()):
+            if other.replacement == number and other.reason and not worker.doomed:
+                actions += self._take_place(other, now)
             if other.state is State.RETIRING:
                 actions += self._retire_if_done(other, now)
-        return actions + self._spawn_missing(now) + self._send_queued()
+        actions += self._spawn_missing(now) + self._recycle_next(now)
+        return actions + self._send_queued()
+
+    def memory(self, number: int, rss: int, now: float) -> list[Action]:
+        """The worker uses so many bytes of memory; the first time, before it gets calls.
+
+        It counts while there is a `max_memory`, unless a worker needs more from the beginning.
+        """
+        worker, limit = self.workers.get(number), self.policy.max_memory
+        if worker is None or limit is None or worker.doomed:
+            return []
+        if worker.base_rss is None:
+            worker.base_rss = rss
+        if worker.state is State.STARTING or worker.base_rss >= limit:
+            return []
+        verdict = judge_memory(rss, limit, worker.held_rss)
+        if worker.state is State.RETIRING:
+            worker.held_rss = rss
+            if verdict is Memory.KILL:
+                worker.doomed = True
+                return [Kill(number, "grew past twice maxMemory while it got no more calls")]
+            return []
+        if verdict is Memory.FINE:
+            return []
+        actions = self._recycle(worker, "max_memory", now)
+        hopeful = worker.reason and self._successor(worker) and not self._tries.failures
+        if verdict is Memory.HOLD and hopeful and not self.draining:
+            self._move(number, "replace", now)
+            worker.patient = True
+        return actions
 
     def reload(self, now: float) -> list[Action]:
         """The code has changed: new workers for new calls, and the old ones finish theirs."""
         if self.draining or self.halted:
             return []
         self.broken = False
-        self._respawns.clear()
+        self._respawns.due.clear()
         actions: list[Action] = []
         for worker in list(self.workers.values()):
             if worker.state is State.READY and not worker.doomed:
+                worker.replacement = None  # one that was started before loads the old code
                 actions += self._replace(worker, "reload", now)
             elif worker.state is State.STARTING and not worker.superseded:
                 if not worker.doomed:
@@ -190,13 +181,23 @@ class Scheduler:
             record = self.calls.pop(call)
             if record.drop_by is None:  # else its caller was answered long ago
                 actions.append(Fail(call, "worker_died", number))
-        if state is State.RETIRING or worker.superseded or not self._wants_workers:
+        if worker.superseded:
             return actions
+        old = next((w for w in self.workers.values() if w.replacement == number and w.reason), None)
+        if old is not None:
+            return actions + self._keep(old, now)
+        if state is State.RETIRING or not self._wants_workers:
+            if worker.reason and self._successor(worker) is not None:
+                self.restarts[worker.reason] += 1
+            return actions + self._recycle_next(now)
         if state is State.STARTING and self.policy.reload and not self.ready:
             self.broken = True
             return actions + self._fail_queued("load_failed", number)
         if state is State.READY and not self.policy.respawn:
             return actions + self._halt("no_respawn", number)
+        if worker.reason and self._successor(worker) is not None:
+            self.restarts["died"] += 1
+            return actions
         return actions + self._respawn(worker, now)
 
     # Time
@@ -207,7 +208,7 @@ class Scheduler:
         for call, record in list(self.calls.items()):
             if record.drop_by is not None:
                 if record.drop_by <= now and record.worker is not None:
-                    actions += self._replace(self.workers[record.worker], "unresponsive", now)
+                    actions += self._give_up(self.workers[record.worker], now)
             elif record.deadline <= now:
                 actions.append(Fail(call, "timeout"))
                 if record.worker is None:
@@ -224,10 +225,12 @@ class Scheduler:
             ):
                 worker.doomed = True
                 actions.append(Kill(worker.number, "did not start in time"))
-        due = [at for at in self._respawns if at <= now]
-        self._respawns = [at for at in self._respawns if at > now]
+            elif worker.age_by is not None and worker.age_by <= now:
+                actions += self._recycle(worker, "max_age", now)
+        due = self._respawns.take_due(now)
         if self._wants_workers:
-            actions += [self._spawn(now) for _ in due]
+            actions += [self._spawn(now) for _ in range(due)]
+        actions += self._recycle_next(now)
         self._plan_wake(now)
         return actions
 
@@ -247,142 +250,15 @@ class Scheduler:
         """Whether no call waits or runs for a caller who still listens."""
         return all(record.drop_by is not None for record in self.calls.values())
 
-    @property
-    def ready(self) -> bool:
-        """Whether a worker can take a call now."""
-        if self.draining or self.halted:
-            return False
-        return any(w.state is State.READY and not w.doomed for w in self.workers.values())
-
     # Decisions
 
-    @property
-    def _wants_workers(self) -> bool:
-        """Whether a worker that is gone is to be followed by another."""
-        return not self.halted and (not self.draining or bool(self.queue))
-
-    def _least_loaded(self) -> _Worker | None:
-        best: _Worker | None = None
-        fewest = self.policy.concurrency
-        for worker in self.workers.values():
-            if worker.state is not State.READY or worker.doomed or not worker.responsive:
-                continue
-            if len(worker.calls) < fewest:
-                best, fewest = worker, len(worker.calls)
-        return best
-
-    def _send_queued(self) -> list[Action]:
-        actions: list[Action] = []
-        while self.queue:
-            worker = self._least_loaded()
-            if worker is None:
-                break
-            call = next(iter(self.queue))
-            record = self.queue.pop(call)
-            record.worker = worker.number
-            worker.calls.add(call)
-            actions.append(Send(worker.number, call))
-        return actions
-
-    def _cancel(self, call: int, record: _Call, now: float) -> list[Action]:
+    def _cancel(self, call: int, record: Call, now: float) -> list[Action]:
         """Have the call dropped; until the worker answers the PING it gets no other calls."""
         assert record.worker is not None
         record.drop_by = now + self.policy.cancel_grace_s
         self.next_wake = min(self.next_wake, record.drop_by)
         self.workers[record.worker].responsive = False
         return [Cancel(record.worker, call), Ping(record.worker)]
-
-    def _replace(self, worker: _Worker, reason: str, now: float) -> list[Action]:
-        """A new worker first; the old one gets no more calls."""
-        if worker.state is not State.READY or self.draining or self.halted:
-            return []
-        self._move(worker.number, "replace", now)
-        self.restarts[reason] += 1
-        spawn = self._spawn(now)
-        worker.replacement = spawn.worker
-        self.next_wake = min(self.next_wake, now + self.policy.unresponsive_s)
-        return [spawn]
-
-    def _retire_if_done(self, worker: _Worker, now: float) -> list[Action]:
-        """End a retiring worker when nothing holds it, or when its time is over."""
-        successor = self.workers.get(worker.replacement or 0)
-        if worker.doomed:
-            if worker.end_by is None or worker.end_by > now:
-                return []
-            worker.end_by = None
-            return [Kill(worker.number, "did not end when it was asked to")]
-        if successor is not None and successor.state is State.STARTING:
-            return []
-        stuck = [call for call in worker.calls if self.calls[call].drop_by is not None]
-        waited = now - worker.since
-        limit = self.policy.drain_s if worker.responsive else self.policy.unresponsive_s
-        if len(stuck) < len(worker.calls) and waited < limit:
-            self.next_wake = min(self.next_wake, worker.since + limit)
-            return []
-        worker.doomed = True
-        if worker.calls:
-            return [Kill(worker.number, "did not drop a cancelled call")]
-        worker.end_by = now + self.policy.end_s
-        self.next_wake = min(self.next_wake, worker.end_by)
-        return [Drain(worker.number)]
-
-    def _respawn(self, worker: _Worker, now: float) -> list[Action]:
-        """At once after the first death, later and later while they come early."""
-        if worker.state is State.STARTING:
-            self._failed_starts += 1
-            if self._failed_starts >= self.policy.max_start_failures:
-                return self._halt("start_failures", worker.number)
-        elif now - worker.since < self.policy.settled_s:
-            self._early_deaths += 1
-        else:
-            self._early_deaths = 0
-        self.restarts["died"] += 1
-        failures = self._failed_starts + self._early_deaths
-        if worker.state is State.READY and failures <= 1:
-            return [self._spawn(now)]
-        pause = self.policy.backoff_s * 2.0 ** min(failures - 1, 30)
-        due = now + min(pause, self.policy.max_backoff_s)
-        self._respawns.append(due)
-        self.next_wake = min(self.next_wake, due)
-        return []
-
-    def _halt(self, reason: str, number: int) -> list[Action]:
-        self.halted = True
-        return [*self._fail_queued("worker_died", number), Halt(reason, number)]
-
-    def _fail_queued(self, code: str, number: int) -> list[Action]:
-        fails: list[Action] = [Fail(call, code, number) for call in self.queue]
-        for call in self.queue:
-            del self.calls[call]
-        self.queue.clear()
-        return fails
-
-    def _spawn_missing(self, now: float) -> list[Action]:
-        if self.draining or self.halted:
-            return []
-        there = sum(
-            worker.state is not State.RETIRING and not worker.superseded
-            for worker in self.workers.values()
-        )
-        missing = self.policy.workers - there - len(self._respawns)
-        return [self._spawn(now) for _ in range(missing)]
-
-    def _spawn(self, now: float) -> Spawn:
-        self._spawned += 1
-        self.workers[self._spawned] = _Worker(self._spawned, now)
-        self.next_wake = min(self.next_wake, now + self.policy.start_timeout_s)
-        return Spawn(self._spawned)
-
-    def _move(self, number: int, event: str, now: float) -> _Worker:
-        worker = self.workers.get(number)
-        state = worker.state if worker is not None else None
-        if worker is None or state is None or (state, event) not in TRANSITIONS:
-            name = state.name if state is not None else "no"
-            raise IllegalTransition(f"worker {number} in {name} state cannot take {event!r}")
-        target = TRANSITIONS[state, event]
-        if target is not None:
-            worker.state, worker.since = target, now
-        return worker
 
     def _plan_wake(self, now: float) -> None:
         wakes = [r.deadline if r.drop_by is None else r.drop_by for r in self.calls.values()]
@@ -391,6 +267,12 @@ class Scheduler:
                 wakes.append(worker.since + self.policy.start_timeout_s)
             elif worker.state is State.RETIRING:
                 wakes.append(worker.since + self.policy.unresponsive_s)
-                wakes.append(worker.since + self.policy.drain_s)
+                limit = self.policy.last_calls_s if worker.patient else self.policy.drain_s
+                wakes.append(worker.since + limit)
                 wakes.append(worker.end_by or math.inf)
-        self.next_wake = min((at for at in [*wakes, *self._respawns] if at > now), default=math.inf)
+            elif worker.reason:
+                wakes.append(self._tries.at)
+            else:
+                wakes.append(worker.age_by or math.inf)
+        wakes += self._respawns.due
+        self.next_wake = min((at for at in wakes if at > now), default=math.inf)
