@@ -8,6 +8,7 @@ a forked child connections of its own; `transport_async` is the same for an asyn
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import socket
@@ -36,6 +37,8 @@ MAX_IDLE_S = 30.0
 """How old an idle connection is used again: hosts close theirs after 75 s, and a request that is on
 its way just then would be lost."""
 QUEUE_POLL_S = 0.005
+CLOCK_S = 0.05
+"""By how much more than its limit a request may take, for the sake of one clock for all of them."""
 NO_WAIT = socket.MSG_DONTWAIT
 SO_MEMINFO = 55 if sys.platform == "linux" else 0
 """sock_diag(7): how many bytes of memory a socket's queues take; the first is for what has come."""
@@ -371,7 +374,13 @@ class _Connection:
     def receive_first(self, deadline: float | None, timeout_s: float | None) -> bool:
         """As `receive`, for the first part of a response, which is usually all of it: by the
         socket's own clock, that begins anew with every signal. Signals are the main thread's."""
-        if self._broken is not None or threading.get_ident() == _main_thread:
+        limit_s = math.inf if timeout_s is None else timeout_s
+        left_s = math.inf if deadline is None else deadline - time.monotonic()
+        if (
+            self._broken is not None
+            or threading.get_ident() == _main_thread
+            or left_s < limit_s - CLOCK_S  # some of it went for connecting, or sending
+        ):
             return self.receive(deadline)
         if timeout_s != self._timeout_s:
             self._set_timeout(timeout_s)

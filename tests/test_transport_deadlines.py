@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,37 @@ def test_a_deadline_holds_whatever_the_server_does(
     with TinyServer(script) as server:
         spent_s = spent_until_deadline(to(server.url), 0.3, bytes(32 << 20))
     assert 0.29 < spent_s < 2.0
+
+
+@pytest.mark.parametrize("script", [never_answer, never_read, drip])
+def test_a_deadline_holds_in_a_thread(script: Callable[[Connection], None]) -> None:
+    """Where answers are waited for in another way than in the main thread."""
+    with TinyServer(script) as server, ThreadPoolExecutor(1) as threads:
+        transport = PlainTransport(server.url)
+        body = bytes(32 << 20) if script is never_read else b"{}"
+        spent_s = threads.submit(spent_until_deadline, transport, 0.3, body).result(TIMEOUT_S)
+    assert 0.29 < spent_s < 2.0
+
+
+def test_a_thread_may_have_no_limit_after_one(to: Connect) -> None:
+    released = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        connection.answer(200, b"soon")
+        connection.read_request()
+        released.wait(TIMEOUT_S)
+        connection.answer(200, b"late")
+        connection.wait_for_end()
+
+    with TinyServer(script) as server, ThreadPoolExecutor(1) as threads:
+        transport = to(server.url)
+        assert threads.submit(post, transport, b"{}", 0.2).result(TIMEOUT_S) == b"soon"
+        late = threads.submit(post, transport, b"{}", None)
+        with pytest.raises(TimeoutError):
+            late.result(0.5)
+        released.set()
+        assert late.result(TIMEOUT_S) == b"late"
 
 
 def test_a_deadline_costs_the_connection(to: Connect) -> None:
