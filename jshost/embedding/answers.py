@@ -69,7 +69,7 @@ class Answer(Waiter):
         self._tell()
 
     def on_chunk(self, payload: bytes) -> None:
-        raise AssertionError("a call that asked for no stream was sent a chunk")
+        raise frames.FrameError("a CHUNK came for a call that asked for no stream")
 
     def _tell(self) -> None:
         self._runtime.reactor.done(self)

@@ -191,15 +191,6 @@ function end() {
 /** @param {Awaited<ReturnType<typeof load>>} loaded */
 function serve(loaded) {
   const decoder = new Decoder();
-  /** @param {Buffer} data */
-  function decode(data) {
-    try {
-      return decoder.feed(data);
-    } catch (error) {
-      console.error(error); // no byte that follows can be trusted
-      process.exit(1);
-    }
-  }
   /** @param {import('./frames.mjs').Frame} frame */
   function handle(frame) {
     if (frame.kind === Kind.CALL) {
@@ -215,8 +206,9 @@ function serve(loaded) {
       if (calls.size === 0) end();
     }
   }
-  channel.on('data', (data) => {
-    const frames = decode(/** @type {Buffer} */ (data));
+  /** @param {Buffer} data */
+  function take(data) {
+    const frames = decoder.feed(data);
     if (frames.length === 1) return handle(frames[0]);
     outbox.gather();
     let began = performance.now();
@@ -225,6 +217,14 @@ function serve(loaded) {
       if (performance.now() - began < LONGEST_WAIT_MS) continue;
       outbox.flush(); // answers do not wait for the calls behind theirs
       began = performance.now();
+    }
+  }
+  channel.on('data', (data) => {
+    try {
+      take(/** @type {Buffer} */ (data));
+    } catch (error) {
+      console.error(error); // no byte that follows can be trusted
+      process.exit(1);
     }
   });
   channel.on('end', () => process.exit(0)); // EOF: the host is gone

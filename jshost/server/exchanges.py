@@ -41,7 +41,7 @@ class CallExchange:
         self._connection.send_result(payload)
 
     def on_chunk(self, payload: bytes) -> None:
-        raise AssertionError("a call that asked for no stream was sent a chunk")
+        raise frames.FrameError("a CHUNK came for a call that asked for no stream")
 
     def on_error(self, error: RemoteError) -> None:
         self.pending = None

@@ -85,6 +85,11 @@ class RequestReader:
                 break
             except httptools.HttpParserUpgrade as offer:
                 data = self._ignore_upgrade(data[offer.args[0] :])
+            except httptools.HttpParserCallbackError as error:
+                cause = error.__context__
+                if not isinstance(cause, ValueError):  # a mistake of ours
+                    raise cause or error from None
+                raise BadBytes(400, f"not an HTTP/1.1 request: {cause}") from cause
             except httptools.HttpParserError as error:
                 raise BadBytes(400, f"not an HTTP/1.1 request: {error}") from error
         if self._head_bytes > MAX_HEAD_BYTES and (self._in_head or self._request is not None):

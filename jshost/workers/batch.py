@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from jshost import wire
 from jshost.exceptions import RemoteError
+from jshost.workers import frames
 from jshost.workers.pool import PendingCall, Pool
 from jshost.workers.pools import Route
 
@@ -142,7 +143,7 @@ class _Item:
         self._batch.answered(self._index, payload)
 
     def on_chunk(self, payload: bytes) -> None:
-        raise AssertionError("a call that asked for no stream was sent a chunk")
+        raise frames.FrameError("a CHUNK came for a call that asked for no stream")
 
     def on_error(self, error: RemoteError) -> None:
         self._batch.answered(self._index, error)

@@ -47,6 +47,8 @@ def remote_error(payload: bytes, pending: PendingCall) -> RemoteError:
     """What a worker's ERROR frame says."""
     try:
         envelope = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
+        envelope = None
+    if not isinstance(envelope, dict):
         return ProcessError(f"the worker's error is not JSON: {payload[:200]!r}", name=pending.name)
     return from_envelope({**envelope, "requestId": pending.request_id}, name=pending.name)

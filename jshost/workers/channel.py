@@ -6,14 +6,13 @@ Runs in: host (and any program that owns a pool).
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import socket
 from collections import deque
 from typing import Any, Protocol
 
-from jshost.workers import frames
+from jshost.workers import frames, payloads
 from jshost.workers.loop import Loop
 from jshost.workers.output import Line, LineSplitter, parse_line
 from jshost.workers.process import WorkerProcess
@@ -133,27 +132,37 @@ class WorkerChannel:
     def _take(self, data: bytes) -> None:
         owner = self._owner
         try:
-            received = self._decoder.feed(data)
+            for kind, call_id, payload in self._decoder.feed(data):
+                if kind == frames.RESULT:
+                    if payload[:1] not in payloads.SIMPLE_FORMS:
+                        payloads.check_result(payload)
+                    owner.on_answer(kind, call_id, payload)
+                elif kind == frames.ERROR and call_id:
+                    owner.on_answer(kind, call_id, payload)
+                elif kind == frames.CHUNK:
+                    payloads.check_chunk(payload)
+                    owner.on_chunk(call_id, payload)
+                else:
+                    self._take_news(kind, payload)
         except frames.FrameError as error:
             logger.error("worker %d is killed: %s", self.number, error)
             self.process.kill()
-            return
-        for kind, call_id, payload in received:
-            if kind == frames.RESULT or (kind == frames.ERROR and call_id):
-                owner.on_answer(kind, call_id, payload)
-            elif kind == frames.CHUNK:
-                owner.on_chunk(call_id, payload)
-            elif kind == frames.LOG:
-                self._log(json.loads(payload))
-            elif kind == frames.PONG:
-                owner.on_pong(self)
-            elif kind == frames.READY and self.is_ready:
-                owner.on_update(json.loads(payload))
-            elif kind == frames.READY:
-                self.is_ready = True
-                owner.on_ready(self, json.loads(payload))
-            elif kind == frames.ERROR:
-                owner.on_load_failed(self, json.loads(payload))
+
+    def _take_news(self, kind: int, payload: bytes) -> None:
+        """What is about no call. Workers send no other kinds; nobody listens to those."""
+        owner = self._owner
+        if kind == frames.LOG:
+            self._log(payloads.log_of(payload))
+        elif kind == frames.PONG:
+            owner.on_pong(self)
+        elif kind == frames.READY and self.is_ready:
+            owner.on_update(payloads.update_of(payload))
+        elif kind == frames.READY:
+            ready = payloads.ready_of(payload)
+            self.is_ready = True
+            owner.on_ready(self, ready)
+        elif kind == frames.ERROR:
+            owner.on_load_failed(self, payloads.failure_of(payload))
 
     # Doing
 
@@ -249,8 +258,8 @@ class WorkerChannel:
             self._stderr_tail.append(line.text)
         self._owner.on_line(self, level, line)
 
-    def _log(self, entry: dict[str, Any]) -> None:
-        level = logging.getLevelNamesMapping().get(str(entry["level"]).upper(), logging.INFO)
+    def _log(self, entry: dict[str, str]) -> None:
+        level = logging.getLevelNamesMapping().get(entry["level"].upper(), logging.INFO)
         log_line(self, level, Line(entry["message"], entry["function"], entry["requestId"]))
 
     def obituary(self) -> str:

@@ -165,7 +165,7 @@ def split_call(payload: bytes) -> tuple[dict[str, object], bytes]:
         raise FrameError("a CALL shorter than its header")
     try:
         header = json.loads(payload[2 : 2 + size])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FrameError(f"a CALL's header is not JSON: {error}") from error
     if not isinstance(header, dict):
         raise FrameError("a CALL's header is not an object")
