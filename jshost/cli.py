@@ -19,6 +19,7 @@ import click
 
 from jshost import __version__
 from jshost.cli_manager import COMMANDS
+from jshost.cli_reload import reload as reload_command
 from jshost.exceptions import ConfigError, JSHostError
 from jshost.options import HostOptions
 
@@ -66,7 +67,7 @@ def main() -> None:
     """
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, reload_command):
     main.add_command(_command)
 
 

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from starlette.applications import Starlette
@@ -42,14 +42,13 @@ class App:
     """The host's answers; a `connection.Handler`."""
 
     def __init__(self, service: Service, version: str) -> None:
-        self._service = service
+        self.use(service)
         self._version = version
         self._started_at = time.time()
         self.draining = False
         """Whether we are stopping: each answer is its connection's last. Calls that come until the
         pools refuse them are run, for a proxy may not ask another host once it has sent one."""
-        self.known_heads = KnownHeads()
-        self._known_hosts: set[bytes] = set()
+        self.reload_status: Callable[[], dict[str, Any]] = dict
         self._request_ids = _request_ids()
         self._soon = asyncio.get_running_loop().call_soon
         self._pages = Starlette(
@@ -60,6 +59,12 @@ class App:
             ],
             exception_handlers={404: self._page_error, 405: self._page_error},
         )
+
+    def use(self, service: Service) -> None:
+        """Hand calls to these pools from now on, by their options."""
+        self._service = service
+        self.known_heads = KnownHeads()
+        self._known_hosts: set[bytes] = set()
 
     # connection.Handler
 
@@ -233,6 +238,7 @@ class App:
             "ready": self._service.ready and not self.draining,
             "uptime": round(time.time() - self._started_at, 3),
             "workers": self._service.workers(),
+            "reload": self.reload_status(),
         }
 
     async def _status(self, request: PageRequest) -> Response:

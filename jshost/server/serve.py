@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from jshost import __version__
 from jshost.exceptions import ConfigError
 from jshost.records import HostRecord
+from jshost.server.generations import Generations
 from jshost.server.listeners import Listeners
 from jshost.server.reload import Reloader
 from jshost.server.service import Service
@@ -79,6 +80,21 @@ def set_up_logging(logfile: str | None, verbose: bool, rotate: bool) -> None:
     logging.getLogger("jshost.access").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
+def reopen_log() -> None:
+    """Go on in a new file, where somebody has moved the log away."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            try:
+                path, errors = Path(handler.baseFilename), handler.errors
+                stream = path.open("a", encoding=handler.encoding, errors=errors)
+            except OSError as error:
+                logger.error("%s: cannot be written: %s", handler.baseFilename, error.strerror)
+                continue
+            old = handler.setStream(stream)
+            if old is not None:
+                old.close()
+
+
 async def describe(
     config_file: Path, overrides: Mapping[str, Any], path_to_node: str | None
 ) -> dict[str, Any]:
@@ -96,8 +112,10 @@ async def describe(
         await service.end(0)
 
 
-class StopSignals:
-    """SIGTERM and Ctrl-C: `soft` after the first one, `hard` after the second."""
+class Signals:
+    """SIGTERM and Ctrl-C: `soft` after the first one, `hard` after the second. SIGHUP has the log
+    opened anew and everything loaded anew, unless it says that our terminal is gone: that ends us.
+    """
 
     def __init__(self) -> None:
         self.soft = asyncio.Event()
@@ -105,17 +123,36 @@ class StopSignals:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
+        self._has_terminal = os.isatty(0)
+        self._hang_ups = 0
+        self._renew: Callable[[], None] | None = None
+        loop.add_signal_handler(signal.SIGHUP, self._on_hang_up)
 
     def _on_signal(self) -> None:
         if self.soft.is_set():
             self.hard.set()
         self.soft.set()
 
+    def _on_hang_up(self) -> None:
+        if self._has_terminal and not os.isatty(0):
+            self.soft.set()
+            return
+        reopen_log()
+        self._hang_ups += 1
+        if self._renew is not None:
+            self._renew()
+
+    def on_hang_up(self, renew: Callable[[], None]) -> None:
+        """Have it called at each SIGHUP; at once, if there was one already."""
+        self._renew = renew
+        if self._hang_ups:
+            renew()
+
 
 class _Owner(asyncio.Protocol):
     """Our stdin, which the manager holds open and never writes to."""
 
-    def __init__(self, signals: StopSignals) -> None:
+    def __init__(self, signals: Signals) -> None:
         self._signals = signals
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -123,7 +160,7 @@ class _Owner(asyncio.Protocol):
         asyncio.get_running_loop().call_later(ORPHAN_S, self._signals.soft.set)
 
 
-async def _watch_owner(signals: StopSignals) -> None:
+async def _watch_owner(signals: Signals) -> None:
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: _Owner(signals), sys.stdin)
 
@@ -158,13 +195,18 @@ async def serve(start: Start) -> int:
     Raises:
         ConfigError: the config does not load, or the port cannot be had.
     """
-    signals = StopSignals()
+    signals = Signals()
     systemd = Systemd(os.environ)
     raise_file_limit()
     if start.managed:
         await _watch_owner(signals)
-    reloader = Reloader() if start.reload else None
-    service = Service(start.config_file, start.overrides, start.path_to_node, reloader)
+
+    def make() -> Service:
+        reloader = Reloader() if start.reload else None
+        return Service(start.config_file, start.overrides, start.path_to_node, reloader)
+
+    generations = Generations(make)
+    service = generations.current
     try:
         service.begin()
         from jshost.server.app import App  # its imports take as long as the worker's start
@@ -177,78 +219,87 @@ async def serve(start: Start) -> int:
         await starting
         with Listeners(service.config_file, service.options, systemd.sockets) as listeners:
             app = App(service, __version__)
-            return await _run(start, service, app, listeners, signals, systemd)
+            return await _run(start, generations, app, listeners, signals, systemd)
     finally:
         systemd.close()
-        await service.end(0)
+        await generations.end(0)
 
 
 async def _run(
     start: Start,
-    service: Service,
+    generations: Generations,
     app: App,
     listeners: Listeners,
-    signals: StopSignals,
+    signals: Signals,
     systemd: Systemd,
 ) -> int:
     from jshost.server.http import HttpServer
 
-    url = listeners.url
+    url, service = listeners.url, generations.current
     service.options = dataclasses.replace(service.options, port=listeners.port)
     server = HttpServer(app, KEEP_ALIVE_S)
     record = HostRecord.of_this_process(service.config_file, url, __version__, start.managed)
-    watching: asyncio.Future[None] | None = None
     try:
         await server.start(listeners.sockets, listeners.own)
         try:
             record.write()
         except (ConfigError, OSError) as error:
             logger.warning("this host is found by ROOT_URL only: %s", error)
-        if service.reloader is not None:
-            watching = asyncio.ensure_future(service.reloader.watch())
+        generations.watch_files()
+        app.reload_status = generations.status
         _announce(service, app, url, start.as_json)
-        systemd.ready(f"serving {len(service.routes)} functions on {url}")
-        await _first(service.has_halted, asyncio.ensure_future(signals.soft.wait()))
+
+        def tell() -> None:
+            if generations.is_busy:
+                systemd.reloading("loading everything anew")
+            else:
+                app.use(generations.current)
+                count = len(generations.current.routes)
+                systemd.ready(f"serving {count} functions on {url}")
+
+        generations.on_change = tell
+        tell()
+        signals.on_hang_up(generations.renew)
+        await _first(generations.has_halted, asyncio.ensure_future(signals.soft.wait()))
         record.remove()
         app.draining = True
         systemd.stopping("calls in flight end")
         server.wind_down()
-        delay = service.options.shutdown_delay
-        if delay and not start.managed and not service.has_halted.done():
+        delay = generations.current.options.shutdown_delay
+        if delay and not start.managed and not generations.has_halted.done():
             logger.info("stopping: calls are taken for another %g s", delay)
             await _pause(delay, signals.hard)
         listeners.turn_away()
         await _pause(TURN_AWAY_S, signals.hard)
         server.stop_accepting()
-        end = await _drain(service, server, signals.hard)
+        end = await _drain(generations, server, signals.hard)
         server.shut_down()
         while not (server.idle or signals.hard.is_set() or time.monotonic() >= end):
             await asyncio.sleep(0.002)
         return 0 if signals.soft.is_set() else 1  # 1: the pools cannot go on, which was logged
     finally:
         record.remove()
-        if watching is not None:
-            watching.cancel()
         server.abort()
 
 
-async def _drain(service: Service, server: HttpServer, hard: asyncio.Event) -> float:
+async def _drain(generations: Generations, server: HttpServer, hard: asyncio.Event) -> float:
     """Let calls in flight end; a second signal, or the time that is set, cuts them off.
 
     Returns when that time is over, in seconds of the monotonic clock.
     """
-    limit = service.options.shutdown_timeout
+    generations.settle()
+    limit = generations.current.options.shutdown_timeout
     logger.info(
         "stopping: calls in flight have %s s", "unlimited" if limit is None else f"{limit:g}"
     )
     goodbye = time.monotonic() + GOODBYE_S
     end = time.monotonic() + (limit if limit is not None else math.inf)
     while not hard.is_set() and time.monotonic() < end:
-        if service.idle and (server.idle or time.monotonic() >= goodbye):
+        if generations.idle and (server.idle or time.monotonic() >= goodbye):
             break
         await _pause(0.01, hard)
     if not hard.is_set():
-        await service.end(END_S if service.idle else 0)
+        await generations.end(END_S if generations.idle else 0)
     return end
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jshost.exceptions import ConfigError
+from jshost.options import HostOptions
 from jshost.server.reload import Reloader
 from jshost.workers.pools import Pools, Route
 
@@ -23,6 +24,8 @@ class Service(Pools):
 
     Attributes:
         has_halted: done, with the reason, once the pools cannot go on.
+        wanted: the options as they were loaded; `options` are those that hold.
+        older: the services before this one that finish their calls.
     """
 
     def __init__(
@@ -36,6 +39,8 @@ class Service(Pools):
         super().__init__(config_file, overrides, loop, path_to_node, reloader)
         self.reloader = reloader
         self.has_halted: asyncio.Future[str] = loop.create_future()
+        self.wanted: HostOptions = self.options
+        self.older: list[Service] = []
 
     async def start(self) -> None:
         """Load all config files and what they include.
@@ -53,6 +58,23 @@ class Service(Pools):
         problem = await loaded
         if problem is not None:
             raise problem
+        self.wanted = self.options
+
+    def succeed(self, old: Service) -> None:
+        """Take the place of a service that has taken its last call; its workers are replaced."""
+        self.older = old.older
+        self.older.append(old)
+        before = {item.config_file: item.pool for item in old.loaded}
+        for item in self.loaded:
+            pool = before.get(item.config_file)
+            if pool is not None:
+                item.pool.restarts.update(pool.restarts)
+                item.pool.restarts["reload"] += len(pool.workers)
+
+    def workers(self) -> list[dict[str, Any]]:
+        """As `Pools.workers`; those of older services retire."""
+        old = [worker for service in self.older for worker in Pools.workers(service)]
+        return [*super().workers(), *({**worker, "state": "retiring"} for worker in old)]
 
     async def end(self, timeout_s: float) -> None:
         """Let calls finish, at most `timeout_s` seconds; then end the workers."""

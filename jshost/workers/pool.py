@@ -48,6 +48,7 @@ LAST_OUTPUT_S = 0.05
 END_S = 2.0
 """How long a worker may take to end after DRAIN, or to be gone after SIGKILL."""
 POLL_S = 0.002
+LONGEST_POLL_S = 0.05
 RECYCLED_FOR = {"max_requests": "maxRequests", "max_memory": "maxMemory", "max_age": "maxAge"}
 
 LineListener = Callable[[WorkerChannel, int, Line], None]
@@ -144,13 +145,18 @@ class Pool:
         on_stopped()
 
     def _once(
-        self, condition: Callable[[], bool], deadline: float, then: Callable[[], None]
+        self,
+        condition: Callable[[], bool],
+        deadline: float,
+        then: Callable[[], None],
+        pause_s: float = POLL_S,
     ) -> None:
         """Go on as soon as the condition holds, or at the deadline."""
         if condition() or time.monotonic() >= deadline:
             then()
-        else:
-            self._loop.call_later(POLL_S, lambda: self._once(condition, deadline, then))
+        else:  # a call may run for long: look less and less often
+            longer_s = min(pause_s * 1.1, LONGEST_POLL_S)
+            self._loop.call_later(pause_s, lambda: self._once(condition, deadline, then, longer_s))
 
     def abandon(self) -> None:
         """In a forked child: the workers are the parent's; close our copies of what leads there."""
@@ -162,6 +168,13 @@ class Pool:
     def reload(self) -> None:
         """New workers for new calls; the old ones finish theirs; then the pool `is_settled`."""
         self._act(self.scheduler.reload(time.monotonic()))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether as many workers as are wanted can take calls."""
+        workers = self.scheduler.workers.values()
+        ready = sum(worker.state is State.READY and not worker.doomed for worker in workers)
+        return ready >= self.scheduler.policy.workers
 
     @property
     def is_settled(self) -> bool:

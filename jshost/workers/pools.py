@@ -170,6 +170,11 @@ class Pools:
         return all(pool.scheduler.ready for pool in self._pools)
 
     @property
+    def is_complete(self) -> bool:
+        """Whether all the workers that are wanted can take calls."""
+        return all(pool.is_complete for pool in self._pools)
+
+    @property
     def idle(self) -> bool:
         return all(pool.scheduler.idle for pool in self._pools)
 
