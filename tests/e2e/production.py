@@ -41,7 +41,7 @@ const production = require({json.dumps(str(FILES / "host.config.js"))});
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const ran = (call) => fs.appendFileSync(__dirname + '/ran', `${{call}}\\n`);
 
-module.exports = {{...production, workers: 1, functions: {{
+module.exports = {{...production, workers: 1, functionTimeout: 3600, functions: {{
   ...production.functions,
   /** Says that it ran, in a file that all hosts append to, and takes its time. */
   async work({{call, ms = 0}}) {{ ran(call); await sleep(ms); return call; }},
@@ -242,7 +242,7 @@ class Site:
         varnish = require("varnishd", "varnish")
         self.run(
             *(varnish, "-F", "-j", "none", "-n", str(folder), "-f", str(folder / "default.vcl")),
-            *("-a", f"127.0.0.1:{port}", "-s", "malloc,64m"),
+            *("-a", f"127.0.0.1:{port}", "-s", "malloc,64m", "-p", "pipe_timeout=3600"),
         )
         wait_until(lambda: answers(port), START_S, "Varnish")
         return port

@@ -8,16 +8,21 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from conftest import _long_lived, wait_until
 from e2e.production import Site, answers, site_in
+from faults.extent import by_hand
 
 from jshost.exceptions import ConnectionError, FunctionError, FunctionTimeout, RequestError
 from jshost.function import Function
 
 PROXIES = ["nginx", "varnish", "haproxy"]
+
+
+pytestmark = pytest.mark.timeout(by_hand(300, 60))
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +141,19 @@ def test_calls_of_asyncio(site: Site, port: int, call: str) -> None:
         return await asyncio.gather(*(work.acall(call=f"{call}-{n}", ms=20) for n in range(30)))
 
     assert asyncio.run(many()) == [f"{call}-{n}" for n in range(30)]
+
+
+def test_a_call_may_take_longer_than_proxies_usually_wait(site: Site, port: int, call: str) -> None:
+    """By hand (FAULTS=full), 70 s: all three give up after 60 s by default."""
+    seconds = by_hand(70, 0.5)
+    with ThreadPoolExecutor(2) as threads:
+        work = site.function(port, "work", timeout=None)
+        answer = threads.submit(work.call, call=call, ms=seconds * 1000)
+        count = site.function(port, "count", timeout=None)
+        values = threads.submit(list, count.stream(to=2, ms=seconds * 1000))
+        assert answer.result(seconds + 20) == call
+        assert values.result(2 * seconds + 20) == [1, 2]
+    assert site.ran().count(call) == 1
 
 
 def test_the_deadline_reaches_the_function(site: Site, port: int, call: str) -> None:

@@ -6,8 +6,6 @@ over the sockets, and this test listens in its place.
 
 from __future__ import annotations
 
-import configparser
-import json
 import os
 import re
 import signal
@@ -47,13 +45,6 @@ def next_news(news: socket.socket) -> str:
     return said
 
 
-def service() -> configparser.SectionProxy:
-    unit = configparser.ConfigParser(interpolation=None, strict=False)
-    unit.optionxform = str  # type: ignore[assignment, method-assign]
-    unit.read(UNITS / "jshost@.service")
-    return unit["Service"]
-
-
 def command(site: Site, *flags: str) -> list[str]:
     """The unit's ExecStart."""
     places = {
@@ -78,19 +69,6 @@ def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
-
-
-def test_the_unit_leaves_a_host_the_time_that_it_takes() -> None:
-    production = json.loads(
-        subprocess.run(
-            ["node", "-p", f"JSON.stringify(require({json.dumps(str(FILES / 'host.config.js'))}))"],
-            capture_output=True, text=True, check=True, timeout=20,
-        ).stdout
-    )  # fmt: skip
-    own = production["shutdownDelay"] + production["shutdownTimeout"]
-    assert float(service()["TimeoutStopSec"]) > own
-    assert float(service()["TimeoutStartSec"]) > 60
-    assert f"stopwaitsecs={service()['TimeoutStopSec']}" in (FILES / "supervisord.conf").read_text()
 
 
 def test_a_host_tells_systemd_what_it_does(site: Site, news: socket.socket) -> None:
