@@ -1,4 +1,4 @@
-"""What a host keeps from one service to the next; tests/e2e/test_generations has the rest."""
+"""What a host keeps from one service to the next; tests/e2e/test_swapping has the rest."""
 
 from __future__ import annotations
 
