@@ -26,6 +26,7 @@ __all__ = [
     "after_call",
     "batch",
     "before_call",
+    "cacheable",
     "current_call",
     "embedded",
     "javascript",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from jshost.function import Function
     from jshost.hooks import after_call, before_call
     from jshost.host import JSHost
+    from jshost.workers.caching import cacheable
     from jshost.workers.context import current_call
 
 _HOMES = {
@@ -57,6 +59,7 @@ _HOMES = {
     "after_call": "jshost.hooks",
     "batch": "jshost.batches",
     "before_call": "jshost.hooks",
+    "cacheable": "jshost.workers.caching",
     "current_call": "jshost.workers.context",
     "embedded": "jshost.embedding.api",
     "javascript": "jshost.embedding.api",

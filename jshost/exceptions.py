@@ -160,6 +160,8 @@ class RequestError(RemoteError):
     """The host refused the request: its body, its headers or its method."""
 
     default_code = "bad_request"
+    allow = "POST"
+    """The methods that there are, where it was refused for its method."""
 
 
 class FunctionNotFound(RemoteError):

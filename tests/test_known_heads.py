@@ -19,7 +19,7 @@ from jshost.server.reading import BadBytes, RequestReader
 from jshost.server.requests import KnownCall, Request, RequestHead
 
 BODY = b'{"x": 1}'
-CALL = KnownCall("tiny", None, 10.0, 1000, False)
+CALL = KnownCall("tiny", None, 10.0, 1000, False, True)
 HEADERS = {"Content-Type": "application/json", "JSHost-Timeout": "10.0"}
 
 

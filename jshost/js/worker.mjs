@@ -7,6 +7,7 @@
 import {Socket} from 'node:net';
 import {format} from 'node:util';
 import {parseBody} from './arguments.mjs';
+import {describeCaching} from './caching.mjs';
 import {Call, currentCall, run} from './calls.mjs';
 import {ConfigError, describeFailure, loadConfig, readFunctions, readOptions} from './config.mjs';
 import {describeError} from './errors.mjs';
@@ -106,7 +107,8 @@ async function load(file) {
     }
     await config.extendHost(host);
   }
-  return {functions, host, options: readOptions(file, config, settings.options)};
+  const caching = describeCaching(functions, file, () => loadedFiles.all());
+  return {functions, host, options: readOptions(file, config, settings.options), caching};
 }
 
 /**
@@ -233,6 +235,7 @@ function serve(loaded) {
     version: process.versions.node,
     functions: [...loaded.functions.keys()],
     options: loaded.options,
+    ...loaded.caching,
     files: loadedFiles.all(),
   });
   loadedFiles.onMore = (files) => sendJson(Kind.READY, 0, {files});

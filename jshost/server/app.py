@@ -18,13 +18,21 @@ from starlette.requests import Request as PageRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from jshost.exceptions import RemoteError, from_envelope
+from jshost.exceptions import RemoteError, RequestError, from_envelope
 from jshost.multipart import decode_runs
+from jshost.server.caching import CacheableExchange
 from jshost.server.connection import Connection, Exchange
 from jshost.server.exchanges import BatchExchange, CallExchange, StreamExchange
 from jshost.server.known_heads import KnownHeads
 from jshost.server.pages import Page
-from jshost.server.requests import Headers, KnownCall, Request, check_hash, is_allowed_host
+from jshost.server.requests import (
+    Headers,
+    KnownCall,
+    Request,
+    check_hash,
+    data_of,
+    is_allowed_host,
+)
 from jshost.server.responses import RETRY_AFTER_S, error_parts
 from jshost.server.service import Route as FunctionRoute
 from jshost.server.service import Service
@@ -114,29 +122,43 @@ class App:
 
     # Calls
 
-    def begin_calls(self, request: Request, name: str | None, connection: Connection) -> Exchange:
+    def begin_calls(
+        self, request: Request, name: str | None, connection: Connection
+    ) -> Exchange | None:
         """Hand a request's call, or its batch of calls (name None), to the pools."""
         if request.call is not None:
             return self._begin_call(request, request.call, connection)
-        headers, body = request.headers, request.body
-        content_type = headers.arguments_type() if body or headers.content_type else None
+        headers = request.headers
+        content_type: str | None = None
+        is_addressed = request.head.method != "POST"
+        if is_addressed:
+            request.body = data_of(request.head.query)
+        elif request.body or headers.content_type:
+            content_type = headers.arguments_type()
         if request.head.query:
-            check_hash(request.head.query, body)
+            is_addressed |= check_hash(request.head.query, request.body)
         timeout_s = headers.timeout_s()
         if name is None:
             return self._begin_batch(request, content_type, timeout_s, connection)
         limit = self._service.options.request_data_limit
-        call = KnownCall(name, content_type, timeout_s, limit, headers.wants_stream)
+        wants_stream = headers.wants_stream and request.head.method != "HEAD"
+        call = KnownCall(name, content_type, timeout_s, limit, wants_stream, is_addressed)
         self.known_heads.learn(request, call)
         return self._begin_call(request, call, connection)
 
-    def _begin_call(self, request: Request, call: KnownCall, connection: Connection) -> Exchange:
-        name, content_type, timeout_s, _, wants_stream = call
+    def _begin_call(
+        self, request: Request, call: KnownCall, connection: Connection
+    ) -> Exchange | None:
+        name, content_type, timeout_s, _, wants_stream, is_addressed = call
         route = self._service.routes.get(name) or self._route(name)
         pool, request_id = route.pool, request.request_id
         exchange: CallExchange | StreamExchange
         if wants_stream:
             exchange = StreamExchange(connection, pool, request_id, request.keep_alive, self._soon)
+        elif is_addressed and name in pool.max_ages:
+            exchange = CacheableExchange(connection, pool, request, pool.max_ages[name])
+            if exchange.answer_unchanged():
+                return None
         else:
             exchange = CallExchange(connection, pool)
         exchange.pending = pool.call(
@@ -176,13 +198,13 @@ class App:
         )
 
     def _check_call(self, request: Request, name: str | None) -> None:
-        """Raises: RemoteError: another method than POST, or no such function."""
+        """Raises: RemoteError: a method that is not for this, or no such function."""
         method = request.head.method
-        if method != "POST":
-            message = f"Use POST, not {method}"
-            raise from_envelope({"code": "method_not_allowed", "message": message}, name=name or "")
-        if name is not None:
-            self._route(name)
+        if method == "POST" and name is None:
+            return
+        is_cacheable = name is not None and name in self._route(name).pool.max_ages
+        if method != "POST" and not (is_cacheable and method in ("GET", "HEAD")):
+            raise _method_refusal(method, "GET, HEAD, POST" if is_cacheable else "POST", name)
 
     def _route(self, name: str) -> FunctionRoute:
         route = self._service.routes.get(name)
@@ -255,14 +277,15 @@ class App:
 
     async def _page_error(self, request: PageRequest, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
-        code = "method_not_allowed" if status == 405 else "not_found"
-        message = (
-            f"Use GET, not {request.method}"
-            if status == 405
-            else f"Not found. There are /function/<name>, /batch, /status, /health and /ready, not "
-            f"{request.url.path}"
-        )
-        problem = from_envelope({"code": code, "message": message})
+        problem: RemoteError
+        if status == 405:
+            problem = _method_refusal(request.method, "GET, HEAD")
+        else:
+            message = (
+                f"Not found. There are /function/<name>, /batch, /status, /health and /ready, not "
+                f"{request.url.path}"
+            )
+            problem = from_envelope({"code": "not_found", "message": message})
         wants_json = Headers(request.scope["headers"]).wants_json
         _, headers, body = error_parts(problem, wants_json)
         return Response(body, status, {name.decode(): value.decode() for name, value in headers})
@@ -299,6 +322,13 @@ class Freshening:
         except Exception as error:
             logging.getLogger("jshost.host").exception("a request could not be answered")
             self._connection.send_error(RemoteError(f"a mistake in the host itself: {error}"))
+
+
+def _method_refusal(method: str, allowed: str, name: str | None = None) -> RequestError:
+    message = f"Use {allowed.replace(', ', ' or ')}, not {method}"
+    error = RequestError(message, code="method_not_allowed", name=name)
+    error.allow = allowed
+    return error
 
 
 def _request_ids() -> Iterator[str]:

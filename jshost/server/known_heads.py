@@ -58,7 +58,9 @@ class KnownHeads:
         if not data or len(data) > MAX_BYTES or not request.keep_alive:
             return
         headers = head.headers
-        if headers.request_id or headers.traceparent or headers.is_chunked or headers.expects_more:
+        if headers.request_id or headers.traceparent or headers.if_none_match:
+            return
+        if headers.is_chunked or headers.expects_more:
             return
         line, _, fields = data.partition(b"\r\n")
         if line != b"POST " + head.target + LINE_END or LINE.fullmatch(line) is None:

@@ -10,7 +10,7 @@ from jshost import wire
 from jshost.exceptions import from_envelope
 from jshost.options import HostOptions
 
-__all__ = ["Headers", "Request", "RequestHead", "check_hash", "is_allowed_host"]
+__all__ = ["Headers", "Request", "RequestHead", "check_hash", "data_of", "is_allowed_host"]
 
 LOCAL_NAMES = ("localhost",)
 
@@ -25,6 +25,7 @@ class Headers:
         "content_type",
         "expects_more",
         "host",
+        "if_none_match",
         "is_chunked",
         "origin",
         "request_id",
@@ -33,6 +34,7 @@ class Headers:
 
     def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
         self.host = self.origin = self.accept = self.content_type = self._timeout = b""
+        self.if_none_match = b""
         self.request_id = self.traceparent = ""
         self.content_length = 0
         self.is_chunked = self.expects_more = False
@@ -55,6 +57,8 @@ class Headers:
                 self.is_chunked = True
             elif name == b"traceparent":
                 self.traceparent = _safe_id(value)
+            elif name == b"if-none-match":
+                self.if_none_match = value
             elif name == b"expect" or name == b"upgrade":
                 self.expects_more = True  # than an answer
 
@@ -165,16 +169,39 @@ class KnownCall(NamedTuple):
     timeout_s: float | None
     body_limit: int
     wants_stream: bool
+    is_addressed: bool
+    """Whether the URL stands for the call: it has the hash of the body, or the arguments."""
 
 
-def check_hash(query: bytes, body: bytes) -> None:
-    """Raises: RequestError: the query has a hash, and it is not the body's."""
+def data_of(query: bytes) -> bytes:
+    """The arguments in the URL of a GET: the bytes of the parameter `data`, or none.
+
+    A space may be written as %20 or as +, a + is %2B: as forms and `encodeURIComponent` have it.
+
+    Raises:
+        RequestError: there are several.
+    """
+    pairs = [pair.partition(b"=") for pair in query.split(b"&")]
+    values = [value for name, _, value in pairs if name == b"data"]
+    if len(values) > 1:
+        message = "The URL has the parameter data more than once."
+        raise from_envelope({"code": "bad_request", "message": message})
+    return unquote_to_bytes(values[0].replace(b"+", b" ")) if values else b""
+
+
+def check_hash(query: bytes, body: bytes) -> bool:
+    """Whether the query has the body's hash, or none (False).
+
+    Raises: RequestError: it is another one.
+    """
     actual = wire.body_hash(body)
     if query == b"hash=" + actual.encode():
-        return
+        return True
     given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("hash")
-    if given is None or all(value.lower() == actual for value in given):
-        return
+    if given is None:
+        return False
+    if all(value.lower() == actual for value in given):
+        return True
     message = (
         f"The hash in the URL is {given[0][:64]!r}, but the body's SHA-1 is {actual}. Hash exactly "
         "the bytes that are sent."

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from jshost import wire
 from jshost.events import error_event, event
-from jshost.exceptions import RemoteError
+from jshost.exceptions import RemoteError, RequestError
 
 __all__ = [
     "CONTINUE",
@@ -39,7 +39,8 @@ _TYPES = {
     wire.BYTES[0]: b"application/octet-stream",
 }
 _RESULT = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\nx-content-type-options: nosniff\r\ncontent-length: "
+    b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\nx-content-type-options: nosniff\r\n"
+    b"cache-control: no-store\r\ncontent-length: "
 )
 _RESULT_HEADS = {form: _RESULT % kind for form, kind in _TYPES.items()}
 
@@ -97,8 +98,8 @@ def error_parts(error: RemoteError, wants_json: bool) -> tuple[int, list[Header]
         headers.append((b"x-request-id", error.request_id.encode()))
     if error.status == 503:
         headers.append((b"retry-after", b"%d" % RETRY_AFTER_S))
-    if error.status == 405:
-        headers.append((b"allow", b"POST" if error.name is not None else b"GET"))
+    if error.status == 405 and isinstance(error, RequestError):
+        headers.append((b"allow", error.allow.encode()))
     return error.status, headers, body
 
 

@@ -60,6 +60,8 @@ class WorkerChannel:
         self.expected_end = False
         self.kill_reason = ""
         self.is_ready = False
+        self.fingerprint = ""
+        """What tells its code from other code, where it has cacheable functions."""
         self.is_connected = True
         self.is_gone = False
         self._loop = loop

@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jshost.exceptions import ConfigError, RemoteError, from_envelope
@@ -83,6 +83,10 @@ class Pool:
         self.workers: dict[int, WorkerChannel] = {}
         self.load_error = ""
         """Why the code does not load, since the last worker tried to."""
+        self.max_ages: Mapping[str, int] = {}
+        """The cacheable functions, and how old their answers may be, in seconds."""
+        self.fingerprint = ""
+        """Of the code that all workers run, or "": they do not run the same."""
         self.on_line = on_line
         self._on_started = on_started
         self._on_halt = on_halt
@@ -365,12 +369,19 @@ class Pool:
     def on_ready(self, worker: WorkerChannel, ready: dict[str, Any]) -> None:
         logger.info("worker %d (pid %d) is ready", worker.number, worker.process.pid)
         self.load_error = ""
+        self.max_ages = ready.get("cacheable", {})
+        worker.fingerprint = ready.get("fingerprint", "")
+        self._compare_code()
         self._on_ready(ready)
         self._memory.measure(worker)
         self._act(self.scheduler.worker_ready(worker.number, time.monotonic()))
         if not self._has_started:
             self._has_started = True
             self._on_started(ready)
+
+    def _compare_code(self) -> None:
+        said = {worker.fingerprint for worker in self.workers.values() if worker.is_ready}
+        self.fingerprint = said.pop() if len(said) == 1 else ""
 
     def on_update(self, ready: dict[str, Any]) -> None:
         self._on_ready(ready)
@@ -421,6 +432,7 @@ class Pool:
             failure = ConfigError(worker.load_error or ended)
         self._act(self.scheduler.worker_gone(worker.number, time.monotonic()))
         del self.workers[worker.number]
+        self._compare_code()
         worker.close()
         if failure is not None:
             self._on_started(failure)

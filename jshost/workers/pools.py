@@ -191,6 +191,7 @@ class Pools:
                     "language": item.language,
                     "version": item.version,
                     "functions": sorted(item.functions),
+                    "cacheable": dict(item.pool.max_ages),
                     "workers": item.options.workers,
                     "maxRequests": item.options.max_requests,
                     "maxMemory": item.options.max_memory,

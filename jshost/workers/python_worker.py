@@ -27,7 +27,7 @@ except ImportError:  # started from a copy that is not installed
     sys.path.append(str(Path(__file__).parent.parent.parent))
 
 from jshost import wire
-from jshost.workers import context, frames, python_config
+from jshost.workers import caching, context, frames, python_config
 from jshost.workers.output import MarkedStream
 from jshost.workers.python_calls import CallError, Task, encode, envelope, is_async
 from jshost.workers.python_channel import Channel, prepare_process
@@ -317,6 +317,8 @@ def main() -> None:
     try:
         host = python_config.load_config(path)
         options = python_config.read_options(host, settings["options"])
+        files = python_config.project_files(path)
+        cached = caching.describe(host.functions, files)
     except BaseException as error:  # noqa: BLE001  whatever the config raises is what it needs to know
         failure = python_config.describe_failure(error, path)
         files = python_config.project_files(path, error)
@@ -327,7 +329,8 @@ def main() -> None:
         "version": sys.version.partition(" ")[0],
         "functions": list(host.functions),
         "options": options,
-        "files": python_config.project_files(path),
+        "files": files,
+        **cached,
     }
     channel.send_json(frames.READY, 0, ready)
     threads = options.get("threads", settings.get("threads", DEFAULT_THREADS))

@@ -237,7 +237,7 @@ def test_other_methods(shared_host: RunningHost, method: str) -> None:
 def test_other_paths(shared_host: RunningHost, path: str, status: int) -> None:
     got, headers, answer = ask(shared_host, "POST", path)
     assert (got, headers["Cache-Control"]) == (status, "no-store")
-    assert headers["Allow"] == ("GET" if status == 405 else None)
+    assert headers["Allow"] == ("GET, HEAD" if status == 405 else None)
     assert (b"Use GET" if status == 405 else b"/function/<name>") in answer
 
 
