@@ -51,21 +51,19 @@ sub vcl_recv {
     if (req.http.Accept ~ "text/event-stream") {
         return (pipe);
     }
-    # Without the hash of the body in it, a URL does not tell one call from another.
-    if (req.url !~ "^/function/[^?]+\?hash=[0-9a-fA-F]{40}(&|$)") {
+    if (req.method == "GET" || req.method == "HEAD") {
+        return (hash);
+    }
+    # A POST whose URL lacks the hash of its body cannot be told from another.
+    if (req.method != "POST"
+        || req.url !~ "^/function/[^?]+\?(.*&)?hash=[0-9a-fA-F]{40}(&|$)") {
         return (pass);
     }
-    if (req.method == "POST") {
-        if (!std.cache_req_body(16MB)) {
-            return (synth(413));
-        }
-        set req.http.X-Method = req.method;
-        return (hash);
+    if (!std.cache_req_body(16MB)) {
+        return (synth(413));
     }
-    if (req.method == "GET") {
-        return (hash);
-    }
-    return (pass);
+    set req.http.X-Method = req.method;
+    return (hash);
 }
 
 sub vcl_pipe {

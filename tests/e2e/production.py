@@ -41,8 +41,17 @@ const production = require({json.dumps(str(FILES / "host.config.js"))});
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const ran = (call) => fs.appendFileSync(__dirname + '/ran', `${{call}}\\n`);
 
+/** Answers differ from run to run, so that it shows where they come from. */
+const cached = ({{call}}) => {{ ran(call); return `VERSION one, ${{process.hrtime()}}`; }};
+cached.cacheable = {{maxAge: 3600}};
+const cached_stream = function* ({{call}}) {{ yield cached({{call}}); }};
+cached_stream.cacheable = {{maxAge: 3600}};
+const cached_failure = ({{call}}) => {{ ran(call); throw new Error('never cached'); }};
+cached_failure.cacheable = {{maxAge: 3600}};
+
 module.exports = {{...production, workers: 1, functionTimeout: 3600, functions: {{
   ...production.functions,
+  cached, cached_stream, cached_failure,
   /** Says that it ran, in a file that all hosts append to, and takes its time. */
   async work({{call, ms = 0}}) {{ ran(call); await sleep(ms); return call; }},
   fail({{call}}) {{ ran(call); throw new Error('never cached'); }},

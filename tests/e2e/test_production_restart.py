@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 from conftest import wait_until
 from e2e.production import Load, Site, site_in
+from faults.extent import by_hand, report
 
-pytestmark = pytest.mark.timeout(120)
+RESTARTS = by_hand(10, 1)
+
+pytestmark = pytest.mark.timeout(by_hand(600, 120))
 
 
 @pytest.fixture
@@ -43,13 +46,19 @@ def test_a_rolling_restart_loses_no_call_and_runs_none_twice(site: Site) -> None
         ]
         for load in loads:
             load.wait_for_calls(100)
-        supervisor.rolling_restart()
+        for _ in range(RESTARTS):
+            supervisor.rolling_restart()
         for load in loads:
             load.wait_for_calls(100)
     assert set(supervisor.host_pids()).isdisjoint({0, *before})
     outcomes = [each for load in loads for each in load.outcomes]
+    waited = sorted(each.ended - each.began for each in outcomes)
+    report(
+        f"{RESTARTS} rolling restarts, {len(outcomes)} calls through three proxies; the slowest "
+        f"took {waited[-1]:.2f} s, {sum(seconds > 0.5 for seconds in waited)} more than 0.5 s"
+    )
     assert [each for each in outcomes if each.result != each.call] == []
     ran = Counter(site.ran())
     assert ran == Counter(each.call for each in outcomes)
     assert max(ran.values()) == 1
-    assert max(each.ended - each.began for each in outcomes) < 5
+    assert waited[-1] < 5
