@@ -133,7 +133,7 @@ class SchedulerMachine(Owner, RuleBasedStateMachine):
         assert number not in self.places.values(), "its calls are answered"
 
     @precondition(lambda self: any(process.is_ready for process in self.processes.values()))
-    @rule(data=st.data(), rss=st.sampled_from([50, 50, 110, 160, 250, 300]))
+    @rule(data=st.data(), rss=st.sampled_from([50, 110, 160, 250, 300, 350]))
     def grow_in_memory(self, data: st.DataObject, rss: int) -> None:
         ready = [n for n, process in self.processes.items() if process.is_ready]
         number = data.draw(st.sampled_from(ready))

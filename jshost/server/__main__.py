@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from jshost.exceptions import ConfigError
-from jshost.server.serve import Start, describe, serve, set_up_logging
+from jshost.server.logs import set_up_logging
+from jshost.server.serve import Start, describe, serve
 
 
 def _run(arguments: dict[str, Any]) -> int:

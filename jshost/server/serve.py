@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import json
 import logging
-import logging.handlers
 import math
 import os
 import signal
@@ -23,6 +22,7 @@ from jshost.exceptions import ConfigError
 from jshost.records import HostRecord
 from jshost.server.generations import Generations
 from jshost.server.listeners import Listeners
+from jshost.server.logs import reopen_log
 from jshost.server.reload import Reloader
 from jshost.server.service import Service
 from jshost.server.systemd import Systemd
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from jshost.server.app import App
     from jshost.server.http import HttpServer
 
-__all__ = ["Start", "describe", "serve", "set_up_logging"]
+__all__ = ["Start", "describe", "serve"]
 
 logger = logging.getLogger("jshost.host")
 
@@ -44,55 +44,7 @@ closed: a request that is on its way meanwhile would be lost."""
 ORPHAN_S = 3.0
 """How long a host outlives its manager: calls in flight end, and nothing is left."""
 MAX_FILES = 65_536
-LOG_BYTES = 5 * 1024 * 1024
-LOG_COUNT = 2
 KEEP_ALIVE_S = 75
-LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
-
-
-def set_up_logging(logfile: str | None, verbose: bool, rotate: bool) -> None:
-    """Send the host's and its workers' lines to a file (rotated or not) or to stderr.
-
-    Raises:
-        ConfigError: the file cannot be written.
-    """
-    handler: logging.Handler
-    try:
-        if logfile is None:
-            handler = logging.StreamHandler(sys.stderr)
-        elif rotate:
-            handler = logging.handlers.RotatingFileHandler(
-                logfile,
-                maxBytes=LOG_BYTES,
-                backupCount=LOG_COUNT,
-                encoding="utf-8",
-                errors="backslashreplace",
-            )
-        else:
-            handler = logging.FileHandler(logfile, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise ConfigError(f"{logfile}: cannot be written: {error.strerror}") from error
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.WARNING)
-    logging.getLogger("jshost").setLevel(logging.DEBUG if verbose else logging.INFO)
-    logging.getLogger("jshost.access").setLevel(logging.INFO if verbose else logging.WARNING)
-
-
-def reopen_log() -> None:
-    """Go on in a new file, where somebody has moved the log away."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.FileHandler):
-            try:
-                path, errors = Path(handler.baseFilename), handler.errors
-                stream = path.open("a", encoding=handler.encoding, errors=errors)
-            except OSError as error:
-                logger.error("%s: cannot be written: %s", handler.baseFilename, error.strerror)
-                continue
-            old = handler.setStream(stream)
-            if old is not None:
-                old.close()
 
 
 async def describe(

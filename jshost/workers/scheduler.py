@@ -159,6 +159,8 @@ class Scheduler(Succession):
                     reason = "had begun to load what has changed since"
                     actions.append(Kill(worker.number, reason))
                 worker.doomed = worker.superseded = True
+            elif worker.state is State.RETIRING:
+                worker.reason = ""
         return actions + self._spawn_missing(now)
 
     def pong(self, number: int) -> list[Action]:
@@ -186,9 +188,7 @@ class Scheduler(Succession):
         old = next((w for w in self.workers.values() if w.replacement == number and w.reason), None)
         if old is not None:
             return actions + self._keep(old, now)
-        if state is State.RETIRING or not self._wants_workers:
-            if worker.reason and self._successor(worker) is not None:
-                self.restarts[worker.reason] += 1
+        if (state is State.RETIRING and not worker.reason) or not self._wants_workers:
             return actions + self._recycle_next(now)
         if state is State.STARTING and self.policy.reload and not self.ready:
             self.broken = True
@@ -196,7 +196,7 @@ class Scheduler(Succession):
         if state is State.READY and not self.policy.respawn:
             return actions + self._halt("no_respawn", number)
         if worker.reason and self._successor(worker) is not None:
-            self.restarts["died"] += 1
+            self.restarts[worker.reason if state is State.RETIRING else "died"] += 1
             return actions
         return actions + self._respawn(worker, now)
 

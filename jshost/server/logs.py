@@ -1,0 +1,94 @@
+"""Where a host's log goes. Runs in: host."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+from typing import Any
+
+from jshost.exceptions import ConfigError
+
+__all__ = ["reopen_log", "set_up_logging"]
+
+logger = logging.getLogger("jshost.host")
+
+LOG_BYTES = 5 * 1024 * 1024
+LOG_COUNT = 2
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+class _SaysOnce(logging.Handler):
+    """A handler that says once that it loses lines. By default Python writes a traceback for each:
+    a disk that is full would hold the host up."""
+
+    _has_said = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self._has_said:
+            self._has_said = True
+            problem = sys.exc_info()[1]
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(f"jshost: the log cannot be written, lines are lost: {problem}\n")
+                sys.stderr.flush()
+
+
+class _LogStream(_SaysOnce, logging.StreamHandler[Any]):
+    pass
+
+
+class _LogFile(_SaysOnce, logging.FileHandler):
+    pass
+
+
+class _RotatedLogFile(_SaysOnce, logging.handlers.RotatingFileHandler):
+    pass
+
+
+def set_up_logging(logfile: str | None, verbose: bool, rotate: bool) -> None:
+    """Send the host's and its workers' lines to a file (rotated or not) or to stderr.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    handler: logging.Handler
+    try:
+        if logfile is None:
+            handler = _LogStream(sys.stderr)
+        elif rotate:
+            handler = _RotatedLogFile(
+                logfile,
+                maxBytes=LOG_BYTES,
+                backupCount=LOG_COUNT,
+                encoding="utf-8",
+                errors="backslashreplace",
+            )
+        else:
+            handler = _LogFile(logfile, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise ConfigError(f"{logfile}: cannot be written: {error.strerror}") from error
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("jshost").setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger("jshost.access").setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+def reopen_log() -> None:
+    """Go on in a new file, where somebody has moved the log away."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            try:
+                path, errors = Path(handler.baseFilename), handler.errors
+                stream = path.open("a", encoding=handler.encoding, errors=errors)
+            except OSError as error:
+                logger.error("%s: cannot be written: %s", handler.baseFilename, error.strerror)
+                continue
+            with handler.lock or contextlib.nullcontext():
+                old, handler.stream = handler.stream, stream
+            if old is not None:
+                with contextlib.suppress(OSError):  # a full disk, again
+                    old.close()
