@@ -342,7 +342,9 @@ class _Call:
     def answered(self, response: Response) -> None:
         if settings.VERBOSITY >= FUNCTION_CALL:
             spent_ms = (time.monotonic() - self._began) * 1000
-            report(FUNCTION_CALL, "%s: %d, %.1f ms", self.name, response.status_code, spent_ms)
+            outcome = f"{response.status_code}, {spent_ms:.1f} ms"
+            request_id = response.headers.get("x-request-id", "")
+            report(FUNCTION_CALL, "%s: %s", self.name, f"{outcome} {request_id}".rstrip())
         if self._hooked is not None:
             self._hooked.response = response
 

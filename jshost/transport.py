@@ -287,9 +287,16 @@ def _close_all(connections: list[_Connection]) -> None:
         connections.pop().close()
 
 
-def can_look(endpoint: Endpoint) -> bool:
-    """Whether `nothing_came` can tell, of the connections to an endpoint: TCP ones, on Linux."""
-    return bool(SO_MEMINFO) and endpoint.unix_path is None
+def can_look(sock: socket.socket) -> bool:
+    """Whether `nothing_came` can tell: of TCP connections, on Linux. A sandbox that stands in for
+    Linux may not know the option."""
+    if not SO_MEMINFO or sock.family == socket.AF_UNIX:
+        return False
+    try:
+        nothing_came(sock)
+    except OSError:
+        return False
+    return True
 
 
 def nothing_came(sock: socket.socket) -> bool:
@@ -325,7 +332,7 @@ class _Connection:
         self._root_url = endpoint.root_url
         self._socket = sock
         self._poll: select.poll | None = None
-        self._can_look = can_look(endpoint)
+        self._can_look = can_look(sock)
         self._rested_at = 0.0
         self._timeout_s: float | None = None
         self._broken: OSError | None = None

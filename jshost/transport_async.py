@@ -242,7 +242,7 @@ class _Connection:
         self, sock: socket.socket, endpoint: Endpoint, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._root_url = endpoint.root_url
-        self._can_look = can_look(endpoint)
+        self._can_look = can_look(sock)
         self.unsent: memoryview | None = None
         """What the socket's buffer has not taken of a request."""
         self.parser = ResponseParser()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -24,7 +25,7 @@ def _translated(root_url: str, error: Exception) -> Exception:
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         return DeadlinePassed()
     if isinstance(error, httpx.ConnectError):
-        return ConnectionError(f"No host answers at {root_url} ({error}).")
+        return _no_connection(root_url, error)
     if not isinstance(error, httpx.HTTPError):
         return error
     is_protocol = isinstance(error, httpx.RemoteProtocolError)
@@ -34,6 +35,18 @@ def _translated(root_url: str, error: Exception) -> Exception:
         f"{root_url}: the connection broke ({error}) before the answer was whole; "
         "the call may have run."
     )
+
+
+def _no_connection(root_url: str, error: BaseException) -> ConnectionError:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ConnectionError(
+                f"The certificate of {root_url} is not trusted ({cause.verify_message}). Where it "
+                "is your own, name its file, or its authority's, in the variable SSL_CERT_FILE."
+            )
+        cause = cause.__cause__ or cause.__context__
+    return ConnectionError(f"No host answers at {root_url} ({error}).")
 
 
 def _lower(headers: httpx.Headers) -> dict[str, str]:

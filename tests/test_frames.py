@@ -102,6 +102,12 @@ def test_a_call_is_written(case: dict[str, Any]) -> None:
     assert decode([frame]) == [(frames.CALL, 7, bytes.fromhex(case["payload"]))]
 
 
+def test_a_call_whose_header_is_too_long_is_not_written() -> None:
+    header = frames.call_header("f", None, "1", content_type="x" * 70_000)
+    with pytest.raises(FrameError, match="over 65535"):
+        frames.call_frame(1, header, b"{}")
+
+
 @vectors("malformedCalls")
 def test_a_malformed_call_raises(case: dict[str, Any]) -> None:
     with pytest.raises(FrameError, match="CALL"):

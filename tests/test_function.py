@@ -21,6 +21,7 @@ from jshost.exceptions import (
     UnexpectedResponse,
 )
 from jshost.function import Function
+from jshost.response import Response
 from jshost.transport import DeadlinePassed
 
 # What is sent
@@ -266,3 +267,12 @@ def test_calls_are_reported_where_verbosity_says_so(caplog: pytest.LogCaptureFix
         Function("f", FakeHost()).call()
     (record,) = caplog.records
     assert record.getMessage().startswith("f: 200, ")
+
+
+def test_a_report_names_the_request(caplog: pytest.LogCaptureFixture) -> None:
+    host = FakeHost()
+    host.answer = Response(200, {"content-type": "application/json", "x-request-id": "7-1"}, b"1")
+    settings.configure(VERBOSITY="FUNCTION_CALL")
+    with caplog.at_level(logging.INFO):
+        Function("f", host).call()
+    assert caplog.messages[0].endswith(" ms 7-1")

@@ -111,6 +111,7 @@ def test_what_is_not_quite_the_same_is_parsed(data: bytes) -> None:
         (request(headers={**HEADERS, "Upgrade": "h2c", "Connection": "upgrade"}),),
         (request(headers={**HEADERS, "Connection": "close"}),),
         (request(headers={**HEADERS, "X-Long": "x" * 5000}),),
+        (request(b"", headers={"JSHost-Timeout": "10.0"}),),
         (b"\r\n" + request(),),
         (request()[:50], request()[50:]),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -17,12 +18,26 @@ from conftest import wait_until
 from tiny_server import Connection, TinyServer, echo
 from transports import TIMEOUT_S, Connect, post, to
 
-from jshost.transport import MAX_IDLE, PlainTransport
+from jshost.transport import MAX_IDLE, PlainTransport, can_look
 from jshost.transport_async import AsyncPlainTransport
 
 __all__ = ["to"]  # a fixture
 
 # Kept
+
+
+class Sandboxed(socket.socket):
+    """A TCP socket where the system is not all of Linux."""
+
+    def getsockopt(self, *wanted: object) -> int:  # type: ignore[override]
+        raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+
+
+def test_only_sockets_that_can_tell_are_asked_whether_something_came() -> None:
+    with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as unix, Sandboxed() as sandboxed:
+        assert can_look(tcp) == (sys.platform == "linux")
+        assert not can_look(unix)
+        assert not can_look(sandboxed)
 
 
 def test_a_connection_is_kept(to: Connect) -> None:

@@ -143,6 +143,7 @@ class App:
         limit = self._service.options.request_data_limit
         wants_stream = headers.wants_stream and request.head.method != "HEAD"
         call = KnownCall(name, content_type, timeout_s, limit, wants_stream, is_addressed)
+        self._check_origin(headers)  # again, where the options are others than `admit` knew
         self.known_heads.learn(request, call)
         return self._begin_call(request, call, connection)
 

@@ -62,6 +62,8 @@ class KnownHeads:
             return
         if headers.is_chunked or headers.expects_more:
             return
+        if not headers.content_type:
+            return  # a body decides whether that is allowed
         line, _, fields = data.partition(b"\r\n")
         if line != b"POST " + head.target + LINE_END or LINE.fullmatch(line) is None:
             return

@@ -108,12 +108,15 @@ def call_frame(call_id: int, header: bytes, body: bytes) -> bytes:
     """A CALL's frame; its payload is ``header length u16 · header · body``, the body untouched.
 
     Raises:
-        FrameError: as `encode`.
+        FrameError: as `encode`, or the header is too long.
     """
     size = 2 + len(header) + len(body)
     if size > MAX_PAYLOAD_BYTES:
         raise FrameError(f"a payload of {size} bytes is over the {MAX_PAYLOAD_BYTES} of a frame")
-    return CALL_HEADER.pack(size, call_id, CALL, len(header)) + header + body
+    try:
+        return CALL_HEADER.pack(size, call_id, CALL, len(header)) + header + body
+    except struct.error:
+        raise FrameError(f"a CALL's header of {len(header)} bytes is over 65535") from None
 
 
 def call_header(

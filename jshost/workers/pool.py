@@ -236,7 +236,7 @@ class Pool:
             frame = frames.call_frame(call_id, header, body)
             worker = self.scheduler.submit(call_id, deadline, now)
         except (frames.FrameError, Refused) as error:
-            raise self._refusal(error, name, body) from None
+            raise self._refusal(error, name) from None
         if worker is None:
             pending = PendingCall(call_id, name, frame, timeout_s, request_id, now, caller)
         else:
@@ -280,7 +280,7 @@ class Pool:
                 frame = frames.call_frame(call_id, header, body)
                 worker = submit(call_id, deadline, now)
             except (frames.FrameError, Refused) as error:
-                refusal = self._refusal(error, name, body)
+                refusal = self._refusal(error, name)
                 break
             if worker is None:
                 pending = PendingCall(call_id, name, frame, timeout_s, request_id, now, caller)
@@ -293,13 +293,13 @@ class Pool:
             self._plan_tick()
         return begun, refusal
 
-    def _refusal(self, error: Exception, name: str, body: bytes) -> RemoteError:
+    def _refusal(self, error: Exception, name: str) -> RemoteError:
         """What a caller is told whose call is not taken."""
         if isinstance(error, Refused):
             message = REFUSALS.get(error.code, self.load_error)
             message = message.replace("{queue}", str(len(self.scheduler.queue)))
             return from_envelope({"code": error.code, "message": message}, name=name)
-        message = f"The body has {len(body)} bytes, more than a worker can be sent at once."
+        message = f"The call is larger than what a worker can be sent at once: {error}."
         return from_envelope({"code": "body_too_large", "message": message}, name=name)
 
     @property

@@ -111,6 +111,17 @@ def test_functions_of_both_languages_and_their_failures(shared_host: RunningHost
         assert [found[n].name for n in (1, 3, 5)] == ["fail", "gone", "sleep"]
 
 
+def test_a_call_that_no_frame_can_carry_fails_alone(shared_host: RunningHost) -> None:
+    good = Part("double", "application/json", b'{"number": 1}')
+    bad = good._replace(content_type="multipart/form-data; boundary=" + "x" * 70_000)
+    content_type, body = encode_parts([good, bad, good])
+    headers = {"Content-Type": content_type}
+    response = shared_host.host.request("POST", "/batch", headers, body, 10)
+    parts = decode_parts(response.content_type, response.content)
+    assert [part.name for part in parts] == ["result", "error", "result"]
+    assert json.loads(parts[1].data)["code"] == "body_too_large"
+
+
 @pytest.mark.parametrize("name", ["echo", "echo_js"])
 def test_values_of_every_kind(shared_host: RunningHost, name: str) -> None:
     values = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -271,3 +272,21 @@ def test_a_terminal_that_is_closed_ends_its_host(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         process.stdout.close()  # type: ignore[union-attr]
+
+
+def test_a_request_that_comes_during_the_swap_is_asked_by_the_new_options(
+    serve: StartHost, tmp_path: Path
+) -> None:
+    (tmp_path / "host.config.js").write_text(JS)
+    host = serve("host.config.py", PY + 'allowed_origins = ["http://shop.example"]\n')
+    head = (
+        b"POST /function/pid HTTP/1.1\r\nHost: localhost\r\nOrigin: http://shop.example\r\n"
+        b"Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", host.status["config"]["port"]), 10) as caller:
+        caller.sendall(head)
+        assert caller.recv(1024).startswith(b"HTTP/1.1 100 ")
+        (tmp_path / "host.config.py").write_text(PY)
+        reloaded(host)
+        caller.sendall(b"{}")
+        assert caller.recv(4096).startswith(b"HTTP/1.1 403 ")
