@@ -244,8 +244,8 @@ def from_stranger(name: str, status: int, text: str) -> JSHostError:
     """
     if status in (502, 503, 504):
         return ConnectionError(
-            f"{name}: a proxy answers {status} in place of a host. It reaches none, or lost the "
-            f"one that it asked, so that the call may have run. Its text: {text[:200]!r}"
+            f"{name}: status {status}, and not from a jshost host: a proxy reaches none, or lost "
+            f"the one that it asked, so that the call may have run. It says: {text[:200]!r}"
         )
     return UnexpectedResponse(
         f"{name}: status {status}, not as a jshost host answers: {text[:200]!r}"

@@ -41,8 +41,10 @@ def test_no_chunks(payload: bytes) -> None:
 
 
 def test_a_ready_is_whole() -> None:
-    assert payloads.ready_of(as_json(READY)) == READY
-    for name in READY:
+    assert payloads.ready_of(as_json(READY)) == READY | {"cacheable": {}, "fingerprint": ""}
+    with pytest.raises(FrameError, match="READY"):
+        payloads.ready_of(as_json(READY | {"cacheable": {"f": "60"}}))
+    for name in [*READY, "cacheable", "fingerprint"]:
         with pytest.raises(FrameError, match="READY"):
             payloads.ready_of(as_json({**READY, name: None}))
     for name in ("functions", "files"):

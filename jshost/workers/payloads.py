@@ -25,7 +25,15 @@ __all__ = [
 SIMPLE_FORMS = frozenset((wire.JSON, wire.TEXT, wire.BYTES))
 """What a RESULT's payload begins with that needs no look at the rest."""
 CHUNK_FORMS = (wire.JSON, wire.BYTES)
-READY_TYPES = {"language": str, "version": str, "functions": list, "options": dict, "files": list}
+READY_TYPES = {
+    "language": str,
+    "version": str,
+    "functions": list,
+    "options": dict,
+    "files": list,
+    "cacheable": dict,
+    "fingerprint": str,
+}
 
 
 def check_result(payload: bytes) -> None:
@@ -82,6 +90,8 @@ def log_of(payload: bytes) -> dict[str, str]:
 def ready_of(payload: bytes) -> dict[str, Any]:
     """A READY's payload."""
     ready = object_of(payload)
-    if not all(isinstance(ready.get(name), cls) for name, cls in READY_TYPES.items()):
+    ready = {"cacheable": {}, "fingerprint": "", **ready}
+    fits = all(isinstance(ready.get(name), cls) for name, cls in READY_TYPES.items())
+    if not fits or not all(isinstance(age, int) for age in ready["cacheable"].values()):
         raise frames.FrameError(f"this is no READY: {payload[:200]!r}")
     return {**ready, "functions": _strings(ready["functions"]), "files": _strings(ready["files"])}
