@@ -3,13 +3,12 @@
 
 import {decodeWithBytes} from './attachments.mjs';
 import {MEDIA_TYPE, MultipartError} from './multipart.mjs';
+import {LONG_NUMBER, numbers} from './numbers.mjs';
 import {CallError, find} from './values.mjs';
 
 const utf8 = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true});
 const SMALL_BYTES = 1024;
 const ASCII = /^[\0-\x7f]*$/;
-const LONG_NUMBER = /\d{16}/;
-const STRING_START_OR_NUMBER = /"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/g;
 
 /**
  * The arguments object in a body; an empty body is `{}`.
@@ -74,7 +73,7 @@ function textOf(body) {
  * @param {unknown} value
  */
 function refuseUnsafeIntegers(text, value) {
-  for (const token of numbers(text)) {
+  for (const {token} of numbers(text)) {
     if (token.length < 16 || /[.eE]/.test(token)) continue;
     const number = Number(token);
     if (Number.isSafeInteger(number) || Math.abs(number) === 2 ** 53 && BigInt(token) === BigInt(number)) continue;
@@ -85,35 +84,4 @@ function refuseUnsafeIntegers(text, value) {
       'TypeError',
     );
   }
-}
-
-/**
- * The numbers in a JSON text as they are written, without those inside strings.
- *
- * @param {string} text
- */
-function* numbers(text) {
-  STRING_START_OR_NUMBER.lastIndex = 0;
-  for (let match; (match = STRING_START_OR_NUMBER.exec(text)) !== null; ) {
-    if (match[0] !== '"') {
-      yield match[0];
-      continue;
-    }
-    let end = match.index;
-    do end = text.indexOf('"', end + 1);
-    while (isEscaped(text, end));
-    STRING_START_OR_NUMBER.lastIndex = end + 1;
-  }
-}
-
-/**
- * Whether the character is behind an odd number of backslashes.
- *
- * @param {string} text
- * @param {number} index
- */
-function isEscaped(text, index) {
-  let first = index;
-  while (text[first - 1] === '\\') first -= 1;
-  return (index - first) % 2 === 1;
 }

@@ -134,6 +134,6 @@ function isObject(value) {
  *
  * @param {string} name
  */
-function token(name) {
+export function token(name) {
   return name.replaceAll('~', '~0').replaceAll('/', '~1');
 }

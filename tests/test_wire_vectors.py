@@ -1,0 +1,24 @@
+"""Calls' arguments on the wire: the bytes and hashes that Python and JavaScript callers share."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jshost import wire
+
+VECTORS: dict[str, Any] = json.loads(
+    (Path(__file__).parent / "vectors" / "calls.json").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("case", VECTORS["calls"], ids=lambda case: case["name"])
+def test_arguments_become_these_bytes(case: dict[str, str]) -> None:
+    body, content_type = wire.encode_call(ast.literal_eval(case["python"]))
+    assert content_type == "application/json"
+    assert body.decode() == case["body"]
+    assert wire.body_hash(body) == case["hash"]
