@@ -107,7 +107,7 @@ def test_calls_in_flight_are_finished_by_the_old_workers(
     served: RunningHost, threads: ThreadPoolExecutor, gate: Path
 ) -> None:
     old = served.function("pid").call()
-    holding = threads.submit(served.function("hold").call, file=str(gate))
+    holding = threads.submit(served.function("hold", timeout=60).call, file=str(gate))
     wait_for_calls(served, 1)
     for _ in range(2):
         reloaded(served)
@@ -209,7 +209,7 @@ def test_a_host_that_stops_lets_older_workers_finish(
     served: RunningHost, threads: ThreadPoolExecutor, gate: Path
 ) -> None:
     old = served.function("pid").call()
-    holding: Future[Any] = threads.submit(served.function("hold").call, file=str(gate))
+    holding: Future[Any] = threads.submit(served.function("hold", timeout=60).call, file=str(gate))
     wait_for_calls(served, 1)
     reloaded(served)
     served.process.terminate()
@@ -222,7 +222,7 @@ def test_a_host_that_stops_lets_older_workers_finish(
 def test_a_second_signal_ends_older_workers_too(
     served: RunningHost, threads: ThreadPoolExecutor, gate: Path
 ) -> None:
-    holding = threads.submit(served.function("hold").call, file=str(gate))
+    holding = threads.submit(served.function("hold", timeout=60).call, file=str(gate))
     wait_for_calls(served, 1)
     reloaded(served)
     served.process.terminate()
