@@ -81,7 +81,7 @@ class HostRecord:
         temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
         temporary.write_text(json.dumps(asdict(self)))
         temporary.replace(self.path)
-        find_hosts(self.config_file)  # removes what hosts of it left that were killed
+        find_hosts(Path(self.config_file))  # removes what hosts of it left that were killed
 
     def remove(self) -> None:
         for path in (self.path, self.socket_path):
