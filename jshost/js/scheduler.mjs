@@ -192,6 +192,8 @@ export class Scheduler extends Succession {
         const reason = 'had begun to load what has changed since';
         if (!worker.doomed) actions.push({do: 'kill', worker: worker.number, reason});
         worker.doomed = worker.superseded = true;
+      } else if (worker.state === 'retiring') {
+        worker.reason = '';
       }
     }
     return [...actions, ...this.spawnMissing(now)];
@@ -233,8 +235,7 @@ export class Scheduler extends Succession {
     const old = [...this.workers.values()].find((other) => other.replacement === number && other.reason);
     if (old !== undefined) return [...actions, ...this.keep(old, now)];
     const hasSuccessor = Boolean(worker.reason && this.successor(worker));
-    if (worker.state === 'retiring' || !this.wantsWorkers) {
-      if (hasSuccessor) this.count(worker.reason);
+    if ((worker.state === 'retiring' && !worker.reason) || !this.wantsWorkers) {
       return [...actions, ...this.recycleNext(now)];
     }
     if (worker.state === 'starting' && this.policy.reload && !this.ready) {
@@ -243,7 +244,7 @@ export class Scheduler extends Succession {
     }
     if (worker.state === 'ready' && !this.policy.respawn) return [...actions, ...this.haltFor('no_respawn', number)];
     if (hasSuccessor) {
-      this.count('died');
+      this.count(worker.state === 'retiring' ? worker.reason : 'died');
       return actions;
     }
     return [...actions, ...this.respawn(worker, now)];
