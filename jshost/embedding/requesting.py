@@ -229,7 +229,8 @@ class RequestTaker:
         except RemoteError as error:
             return error_response(error)
         try:
-            with runtime.reactor:
+            with runtime.reactor as reactor:
+                reactor.refresh()
                 batch.start()
             await future
         except BaseException:

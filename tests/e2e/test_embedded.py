@@ -9,7 +9,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import jshost
 from jshost.embedding.api import _hosts, default_host
 from jshost.embedding.host import EmbeddedHost
 from jshost.exceptions import ConfigError, ConnectionError, FunctionTimeout, ProcessError
+from jshost.function import Function
 
 CONFIG_JS = """
 module.exports = {
@@ -377,17 +378,40 @@ def test_a_worker_that_dies_in_mid_call(host: EmbeddedHost) -> None:
     assert min(spent) < 0.1
 
 
-@pytest.mark.parametrize("is_async", [False, True])
-def test_a_worker_that_died_while_nobody_called(host: EmbeddedHost, is_async: bool) -> None:
+def streamed(function: Function) -> Any:
+    with function.stream(number=2) as stream:
+        assert list(stream) == []
+    return stream.result
+
+
+async def astreamed(function: Function) -> Any:
+    async with function.astream(number=2) as stream:
+        assert [value async for value in stream] == []
+    return stream.result
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda function: function.call(number=2),
+        lambda function: asyncio.run(function.acall(number=2)),
+        lambda function: function.map([{"number": 2}])[0],
+        lambda function: asyncio.run(function.amap([{"number": 2}]))[0],
+        streamed,
+        lambda function: asyncio.run(astreamed(function)),
+    ],
+    ids=["call", "acall", "map", "amap", "stream", "astream"],
+)
+def test_a_worker_that_died_while_nobody_called(
+    host: EmbeddedHost, call: Callable[[Function], Any]
+) -> None:
     (pid,) = pids(host)
     psutil.Process(pid).kill()
     ended = os.pidfd_open(pid)  # Node's first thread is a zombie before its last one has ended
     assert select.select([ended], [], [], 5)[0]
     os.close(ended)
     time.sleep(0.01)  # so that nobody has looked just now
-    double = host.function("double")
-    got = asyncio.run(double.acall(number=2)) if is_async else double.call(number=2)
-    assert got == 4
+    assert call(host.function("double")) == 4
 
 
 def test_a_host_that_nobody_refers_to_ends(config: Path) -> None:
