@@ -14,7 +14,7 @@ from jshost.exceptions import JSHostError
 from jshost.host import JSHost
 from jshost.manager import manager
 
-__all__: list[str] = []
+__all__ = ["main"]
 
 
 def main() -> int:
