@@ -340,11 +340,15 @@ class Supervisor:
         """Whether supervisord takes a host for started."""
         return "RUNNING" in self.control("status", f"jshost:jshost_{port}")
 
-    def rolling_restart(self) -> None:
+    def rolling_restart(self, patience_s: int = 60) -> None:
         """Run the script of that name."""
         subprocess.run(
             [FILES / "rolling-restart", *map(str, self._site.ports)],
-            env={**os.environ, "RESTART": f"{' '.join(self._control)} restart jshost:jshost_"},
+            env={
+                **os.environ,
+                "RESTART": f"{' '.join(self._control)} restart jshost:jshost_",
+                "PATIENCE_S": str(patience_s),
+            },
             check=True,
             timeout=120,
             stdout=subprocess.DEVNULL,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,16 @@ def test_supervisord_restarts_a_host_that_was_killed(site: Site) -> None:
     site.wait_for_hosts()
     assert supervisor.host_pids()[1] == second
     assert site.function(site.ports[0], "hello_world").call(name="again") == "Hello, again!"
+
+
+def test_a_rolling_restart_stops_at_code_that_does_not_load(site: Site) -> None:
+    supervisor = site.start_supervisor()
+    _, second = supervisor.host_pids()
+    (site.app / "host.config.js").write_text("throw new Error('broken');")
+    with pytest.raises(subprocess.CalledProcessError):
+        supervisor.rolling_restart(patience_s=2)
+    assert supervisor.host_pids()[1] == second
+    assert site.function(site.ports[1], "hello_world").call() == "Hello, World!"
 
 
 def test_a_rolling_restart_loses_no_call_and_runs_none_twice(site: Site) -> None:

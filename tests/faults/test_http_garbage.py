@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 REQUESTS = by_hand(10_000, 600)
 
-pytestmark = pytest.mark.timeout(by_hand(1800, 60))
+pytestmark = pytest.mark.timeout(by_hand(1800, 120))
 
 CONFIG = """
 import jshost
