@@ -214,7 +214,7 @@ def _near_host() -> JSHost | None:
         running = records.find_hosts(settings.config_path())
     except ConfigError:
         return None
-    return JSHost(root_url=running[0].url) if running else None
+    return JSHost(root_url=running[0].url, token=running[0].token or None) if running else None
 
 
 def _is_near(url: str) -> bool:

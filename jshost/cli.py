@@ -26,7 +26,7 @@ from jshost.options import HostOptions
 __all__ = ["main"]
 
 CHECK_TIMEOUT_S = 60.0
-STRING_FLAGS = ("address", "uds", "request_data_limit", "max_memory")
+STRING_FLAGS = ("address", "uds", "token_file", "request_data_limit", "max_memory")
 
 
 class _Group(click.Group):
@@ -290,12 +290,13 @@ def status(url: str | None, as_json: bool) -> None:
     from jshost.host import JSHost
     from jshost.records import all_hosts
 
-    urls = [url] if url else [record.url for record in all_hosts()]
+    found_hosts = [] if url else all_hosts()
+    asked = [(url, None)] if url else [(each.url, each.token or None) for each in found_hosts]
     hosts: list[dict[str, Any]] = []
     problems: list[str] = []
-    for each in urls:
+    for each, token in asked:
         try:
-            found = JSHost(root_url=each).request_status()
+            found = JSHost(root_url=each, token=token).request_status()
         except JSHostError as error:
             problems.append(str(error))
             continue

@@ -82,5 +82,7 @@ def _reload(record: HostRecord, timeout_s: float) -> None:
 def _state(record: HostRecord) -> dict[str, Any] | None:
     from jshost.host import JSHost
 
-    state: dict[str, Any] | None = JSHost(root_url=record.url).request_status().get("reload")
+    state: dict[str, Any] | None = (
+        JSHost(root_url=record.url, token=record.token or None).request_status().get("reload")
+    )
     return state

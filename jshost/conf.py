@@ -61,6 +61,14 @@ def _seconds(value: Any) -> float | None:
     return float(value)
 
 
+def _token(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    if not (value.isascii() and value.isprintable()) or " " in value:
+        raise ValueError
+    return str(value)
+
+
 def _verbosity(value: Any) -> Verbosity:
     if isinstance(value, str) and not value.isdigit():
         return Verbosity[value.upper()]
@@ -87,6 +95,7 @@ DEFAULTS: Mapping[str, Setting] = {
     "ROOT_URL": Setting(None, _url, "a URL that begins with http://, https:// or unix:///"),
     "RELOAD": Setting(True, _boolean, "True or False"),
     "RETURN_TEXT": Setting(False, _boolean, "True or False"),
+    "TOKEN": Setting(None, _token, "the text of a token, or None"),
     "VERBOSITY": Setting(Verbosity.PROCESS_START, _verbosity, "a level of jshost.verbosity"),
 }
 
@@ -206,8 +215,9 @@ def _check_all(values: Mapping[str, Any], source: str, prefix: str = "") -> dict
         try:
             checked[name] = setting.check(value)
         except (TypeError, ValueError, KeyError, AttributeError):
+            given = "" if name == "TOKEN" else f", not {value!r}"  # it is a secret all the same
             raise ConfigError(
-                f"{source}: {prefix}{name} must be {setting.wanted}, not {value!r}."
+                f"{source}: {prefix}{name} must be {setting.wanted}{given}."
             ) from None
     return checked
 

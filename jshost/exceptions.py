@@ -7,7 +7,7 @@
     ├── ConnectionError       no host answers (also a builtin ConnectionError)
     ├── UnexpectedResponse    what answered does not speak jshost's protocol
     └── RemoteError           the host answered with an error
-        ├── RequestError      the host refused the request        400 403 405 413 415
+        ├── RequestError      the host refused the request        400 401 403 405 413 415
         ├── FunctionNotFound  no function of that name            404
         ├── ArgumentsError    arguments do not fit (a TypeError)  422
         ├── FunctionError     the function failed                 500
@@ -215,6 +215,7 @@ CODES: Mapping[str, tuple[int, type[RemoteError]]] = {
     "not_an_object": (400, RequestError),
     "wrong_hash": (400, RequestError),
     "host_not_allowed": (400, RequestError),
+    "unauthorized": (401, RequestError),
     "origin_not_allowed": (403, RequestError),
     "unknown_function": (404, FunctionNotFound),
     "not_found": (404, RequestError),

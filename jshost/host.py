@@ -45,6 +45,8 @@ class JSHost:
         config_file: a config file's path; None: the settings' CONFIG_FILE.
         root_url: where the host, or a proxy in front of it, listens; None: the settings' ROOT_URL
             where no config file is given, else whatever the host registered.
+        token: what the host wants to be told; None: the settings' TOKEN, or, for a running host of
+            this user, whatever that registered.
 
     Example:
         >>> other = JSHost(root_url="http://127.0.0.1:9010")
@@ -52,7 +54,11 @@ class JSHost:
     """
 
     def __init__(
-        self, config_file: str | Path | None = None, *, root_url: str | None = None
+        self,
+        config_file: str | Path | None = None,
+        *,
+        root_url: str | None = None,
+        token: str | None = None,
     ) -> None:
         self._config_file = _absolute(config_file) if config_file is not None else None
         if root_url is not None and not root_url.startswith(URL_SCHEMES):
@@ -60,6 +66,7 @@ class JSHost:
                 f"root_url must begin with http://, https:// or unix:///, not {root_url!r}."
             )
         self._root_url = root_url.rstrip("/") if root_url is not None else None
+        self._token = token
         self._transport: Transport | None = None
         self._async_transports: dict[asyncio.AbstractEventLoop, AsyncTransport] = {}
         self._managed: dict[str, Any] | None = None
@@ -88,20 +95,21 @@ class JSHost:
         """As `get_url`, by which this machine's processes get there fastest: a unix socket's."""
         return self._locate()[1]
 
-    def _locate(self) -> tuple[str, str]:
-        """The root URL, and the one by which this process gets there fastest; raises as `get_url`.
+    def _locate(self) -> tuple[str, str, str]:
+        """The root URL, the one by which this process gets there fastest, and the token ("": none);
+        raises as `get_url`.
 
         A host that was found is on this machine, and listens on a unix socket, too.
         """
         if self._root_url is not None:
-            return self._root_url, self._root_url
+            return self._root_url, self._root_url, self._known_token()
         if self._config_file is None and settings.ROOT_URL is not None:
             if settings.USE_MANAGER:
                 raise ConfigError(
                     "ROOT_URL and USE_MANAGER exclude each other: the one says where the host is, "
                     "the other has it started. Remove one of them."
                 )
-            return str(settings.ROOT_URL), str(settings.ROOT_URL)
+            return str(settings.ROOT_URL), str(settings.ROOT_URL), self._known_token()
         from jshost import records  # not needed, nor psutil, where ROOT_URL is set
 
         config_file = self.config_file
@@ -111,13 +119,21 @@ class JSHost:
             if not found:
                 answer = self._connect_managed()
                 socket_path = records.socket_path(answer["config"], answer["pid"])
-                return answer["url"], records.fastest_url(answer["url"], socket_path)
+                url = records.fastest_url(answer["url"], socket_path)
+                own = [each for each in records.find_hosts(config_file) if each.managed]
+                return answer["url"], url, self._known_token(own[0].token if own else "")
         if not found:
             raise ConnectionError(
                 f"No running host serves {config_file}. Start one with: jshost serve "
                 f"{shlex.quote(str(config_file))} (or set ROOT_URL to where one listens)."
             )
-        return found[0].url, records.fastest_url(found[0].url, found[0].socket_path)
+        url = records.fastest_url(found[0].url, found[0].socket_path)
+        return found[0].url, url, self._known_token(found[0].token)
+
+    def _known_token(self, registered: str = "") -> str:
+        if self._token is not None:
+            return self._token
+        return registered or settings.TOKEN or ""
 
     def connect(self) -> None:
         """Find the host and check that it is one.
@@ -375,7 +391,7 @@ class JSHost:
 
     def _connected(self) -> Transport:
         with self._lock:
-            self._transport = self._transport or connect(self._locate()[1])
+            self._transport = self._transport or connect(*self._locate()[1:])
             return self._transport
 
     async def _connected_async(self, loop: asyncio.AbstractEventLoop) -> AsyncTransport:
@@ -383,18 +399,18 @@ class JSHost:
 
         from jshost import transport_async
 
-        url = await asyncio.to_thread(self._locate_once)
+        url, token = await asyncio.to_thread(self._locate_once)
         transport = self._async_transports.get(loop)
         if transport is None:
             for other in [each for each in self._async_transports if each.is_closed()]:
                 self._async_transports.pop(other).close()
-            transport = self._async_transports[loop] = transport_async.connect(url)
+            transport = self._async_transports[loop] = transport_async.connect(url, token)
         return transport
 
-    def _locate_once(self) -> str:
-        """Where the host is; one thread at a time looks, or has it started."""
+    def _locate_once(self) -> tuple[str, str]:
+        """Where the host is, and its token; one thread at a time looks, or has it started."""
         with self._lock:
-            return self._locate()[1]
+            return self._locate()[1:]
 
     def forget(self) -> None:
         """Find the host anew at the next call: the settings, or the host, have changed."""

@@ -19,6 +19,7 @@ __all__ = [
     "FrozenHeaders",
     "Response",
     "ResponseParser",
+    "bearer",
     "request_line",
     "request_tail",
 ]
@@ -60,12 +61,12 @@ class Endpoint:
         address: host and port of the TCP socket.
     """
 
-    def __init__(self, root_url: str) -> None:
+    def __init__(self, root_url: str, token: str = "") -> None:
         self.root_url = root_url
         self.unix_path: str | None = None
         self.address = ("", 0)
         self._prefix = ""
-        self._authorization: dict[str, str] = {}
+        self._authorization = bearer(token)
         self._tails: dict[int, tuple[Mapping[str, str], bytes]] = {}
         if root_url.startswith(UNIX_SCHEME):
             self.unix_path = unquote(root_url[len(UNIX_SCHEME) :])
@@ -75,7 +76,8 @@ class Endpoint:
         self.address = (parts.hostname or "localhost", parts.port or 80)
         self._prefix = parts.path.rstrip("/")
         self._netloc = parts.netloc.rpartition("@")[2]
-        self._authorization = _basic_authorization(parts.username, parts.password)
+        if not token:
+            self._authorization = _basic_authorization(parts.username, parts.password)
 
     def request(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes:
         """A request's bytes. Raises: ValueError: see `request_line` and `request_tail`."""
@@ -91,6 +93,11 @@ class Endpoint:
         if isinstance(headers, FrozenHeaders) and len(self._tails) < MAX_TAILS:
             self._tails[id(headers)] = headers, tail
         return tail
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header for a token (RFC 6750); none for ""."""
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _basic_authorization(name: str | None, password: str | None) -> dict[str, str]:

@@ -15,8 +15,9 @@ from typing import Any
 
 from jshost.exceptions import ConfigError
 
-__all__ = ["HostOptions", "camel_case", "option_names", "read_options"]
+__all__ = ["HostOptions", "camel_case", "option_names", "read_options", "token_problem"]
 
+SHORTEST_TOKEN = 16
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)b?", re.IGNORECASE)
 SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
@@ -86,6 +87,22 @@ def _strings(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def token_problem(token: str) -> str:
+    """What is wrong with a token, or ""."""
+    if len(token) < SHORTEST_TOKEN:
+        return f"a token has {SHORTEST_TOKEN} characters or more"
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        return "a token has ASCII characters without spaces"
+    return ""
+
+
+def _token(value: Any) -> str | None:
+    """16 or more ASCII characters without spaces"""
+    if value is not None and token_problem(value):
+        raise ValueError
+    return None if value is None else str(value)
+
+
 def _flag(value: Any) -> bool:
     """true or false"""
     if not isinstance(value, bool):
@@ -117,6 +134,9 @@ class HostOptions:
     max_queue: int = _option(
         1024, _integer(0, 1_000_000), "Calls that may wait for a worker; more get a 503."
     )
+    max_connections: int = _option(
+        10_000, _integer(1, 1_000_000), "Connections at once; whoever comes then gets a 503."
+    )
     max_requests: int | None = _option(
         None, _optional(_integer(1, 10**12)), "Calls after which a worker is recycled."
     )
@@ -141,6 +161,13 @@ class HostOptions:
     )
     allowed_hosts: tuple[str, ...] = _option((), _strings)
     allowed_origins: tuple[str, ...] = _option((), _strings)
+    token: str | None = dataclasses.field(
+        default=None, repr=False, metadata={"check": _token, "help": ""}
+    )
+    token_file: str | None = _option(
+        None, _optional_string, "File with the token that callers must send."
+    )
+    expose_errors: bool = _option(True, _flag)
     disconnect_timeout: float | None = _option(5.0, _seconds)
     respawn: bool = _option(True, _flag)
 
@@ -197,7 +224,6 @@ def read_options(
             values[spelled[name]] = check(value)
         except (TypeError, ValueError, AttributeError, OverflowError):
             wanted = " ".join((check.__doc__ or "").split())
-            raise ConfigError(
-                f'{source}: the option "{name}" must be {wanted}, not {value!r}.'
-            ) from None
+            given = "" if check is _token else f", not {value!r}"  # it is a secret all the same
+            raise ConfigError(f'{source}: the option "{name}" must be {wanted}{given}.') from None
     return dataclasses.replace(base or HostOptions(), **values)

@@ -15,7 +15,7 @@ import re
 import stat
 import sys
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from jshost.exceptions import ConfigError
@@ -38,13 +38,15 @@ class HostRecord:
     version: str
     managed: bool = False
     """Whether the manager started it, and not somebody by hand."""
+    token: str = field(default="", repr=False)
+    """What it wants to be told, for callers of the same user: the file is theirs alone."""
 
     @classmethod
     def of_this_process(
-        cls, config_file: Path, url: str, version: str, managed: bool
+        cls, config_file: Path, url: str, version: str, managed: bool, token: str = ""
     ) -> HostRecord:
         started_at = start_of_process(os.getpid())[0]
-        return cls(str(config_file), url, os.getpid(), started_at, version, managed)
+        return cls(str(config_file), url, os.getpid(), started_at, version, managed, token)
 
     @classmethod
     def parse(cls, text: str) -> HostRecord:
@@ -53,7 +55,7 @@ class HostRecord:
             record = cls(**json.loads(text))
         except (TypeError, RecursionError) as error:
             raise ValueError(str(error)) from error
-        texts = (record.config_file, record.url, record.version)
+        texts = (record.config_file, record.url, record.version, record.token)
         pid_fits = isinstance(record.pid, int) and 0 < record.pid < 2**31
         started_at = record.started_at
         if not pid_fits or not isinstance(started_at, int | float) or not abs(started_at) < 1e12:
@@ -79,7 +81,10 @@ class HostRecord:
             OSError: the file cannot be written.
         """
         temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(asdict(self)))
+        content = {name: value for name, value in asdict(self).items() if value != ""}
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(json.dumps(content))
         temporary.replace(self.path)
         find_hosts(Path(self.config_file))  # removes what hosts of it left that were killed
 

@@ -99,13 +99,13 @@ class Transport(Protocol):
         """Close the idle connections."""
 
 
-def connect(root_url: str) -> Transport:
+def connect(root_url: str, token: str = "") -> Transport:
     """The transport for a root URL ("http://127.0.0.1:9009", with or without a path)."""
     if is_plain(root_url):
-        return PlainTransport(root_url)
+        return PlainTransport(root_url, token)
     from jshost.transport_httpx import HttpxTransport  # 90 ms, which few have to pay
 
-    return HttpxTransport(root_url)
+    return HttpxTransport(root_url, token)
 
 
 def is_plain(root_url: str) -> bool:
@@ -152,8 +152,8 @@ def raise_translated(root_url: str, error: BaseException) -> None:
 class PlainTransport:
     """HTTP/1.1 over TCP or a unix socket, by `http1`."""
 
-    def __init__(self, root_url: str) -> None:
-        self._endpoint = Endpoint(root_url)
+    def __init__(self, root_url: str, token: str = "") -> None:
+        self._endpoint = Endpoint(root_url, token)
         self._idle: list[_Connection] = []
         self._open_responses: weakref.WeakSet[_OpenResponse] = weakref.WeakSet()
         weakref.finalize(self, _close_all, self._idle)

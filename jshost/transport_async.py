@@ -68,20 +68,20 @@ class AsyncTransport(Protocol):
         """Close the idle connections; on the loop, or once it is closed."""
 
 
-def connect(root_url: str) -> AsyncTransport:
+def connect(root_url: str, token: str = "") -> AsyncTransport:
     """The transport for a root URL, chosen as `transport.connect` does."""
     if is_plain(root_url):
-        return AsyncPlainTransport(root_url)
+        return AsyncPlainTransport(root_url, token)
     from jshost.transport_httpx import AsyncHttpxTransport
 
-    return AsyncHttpxTransport(root_url)
+    return AsyncHttpxTransport(root_url, token)
 
 
 class AsyncPlainTransport:
     """HTTP/1.1 over TCP or a unix socket, by `http1`."""
 
-    def __init__(self, root_url: str) -> None:
-        self._endpoint = Endpoint(root_url)
+    def __init__(self, root_url: str, token: str = "") -> None:
+        self._endpoint = Endpoint(root_url, token)
         self._idle: list[_Connection] = []
         self._open_responses: weakref.WeakSet[_OpenResponse] = weakref.WeakSet()
         weakref.finalize(self, _close_all, self._idle)

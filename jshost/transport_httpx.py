@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from jshost.exceptions import ConnectionError, UnexpectedResponse
+from jshost.http1 import bearer
 from jshost.response import Response, aread_whole, read_whole
 from jshost.transport import MAX_IDLE, DeadlinePassed, OpenResponse, forget_after_fork
 
@@ -56,8 +57,9 @@ def _lower(headers: httpx.Headers) -> dict[str, str]:
 class HttpxTransport:
     """A `Transport` for threads."""
 
-    def __init__(self, root_url: str) -> None:
+    def __init__(self, root_url: str, token: str = "") -> None:
         self._root_url = root_url
+        self._authorization = bearer(token)
         self._client: httpx.Client | None = None
         self._lock = threading.Lock()
         forget_after_fork(self)
@@ -86,7 +88,11 @@ class HttpxTransport:
             client = self._client
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         request = client.build_request(
-            method, self._root_url + target, content=body, headers=dict(headers), timeout=timeout_s
+            method,
+            self._root_url + target,
+            content=body,
+            headers={**self._authorization, **headers},
+            timeout=timeout_s,
         )
         try:
             response = client.send(request, stream=True)
@@ -129,8 +135,9 @@ class _OpenHttpx:
 class AsyncHttpxTransport:
     """An `AsyncTransport`, for the loop that it is first used on."""
 
-    def __init__(self, root_url: str) -> None:
+    def __init__(self, root_url: str, token: str = "") -> None:
         self._root_url = root_url
+        self._authorization = bearer(token)
         self._client: httpx.AsyncClient | None = None
         self._closing: AsyncGenerator[None, None] | None = None
 
@@ -158,7 +165,11 @@ class AsyncHttpxTransport:
             await anext(self._closing)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         request = self._client.build_request(
-            method, self._root_url + target, content=body, headers=dict(headers), timeout=timeout_s
+            method,
+            self._root_url + target,
+            content=body,
+            headers={**self._authorization, **headers},
+            timeout=timeout_s,
         )
         try:
             response = await self._client.send(request, stream=True)

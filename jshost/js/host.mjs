@@ -21,6 +21,8 @@ const MOVING_POLL_MS = 20;
  *   or `unix:///path`; JSHOST_ROOT_URL
  * @property {string} [configFile] else the running host of this config file is found; by default the
  *   first of host.config.py, .js, .mjs and .cjs in the working directory; JSHOST_CONFIG_FILE
+ * @property {string} [token] what the host wants to be told; JSHOST_TOKEN; a host of this user that is
+ *   found needs none
  * @property {boolean} [useManager] have the host started by the manager, for development;
  *   JSHOST_USE_MANAGER
  * @property {string} [python] a Python that has jshost, for the manager; JSHOST_PYTHON
@@ -38,11 +40,13 @@ export class Host {
   #configFile;
   #useManager;
   #python;
+  #token;
   /** @type {Promise<HttpTransport> | undefined} */
   #transport;
 
   /** @param {HostOptions} [options] */
-  constructor({rootUrl, configFile, useManager, python} = {}) {
+  constructor({rootUrl, configFile, useManager, python, token} = {}) {
+    this.#token = token;
     this.#rootUrl = rootUrl ?? (configFile === undefined ? env.JSHOST_ROOT_URL : undefined);
     this.#configFile = configFile ?? env.JSHOST_CONFIG_FILE;
     this.#useManager = useManager ?? isOn(env.JSHOST_USE_MANAGER);
@@ -107,7 +111,7 @@ export class Host {
 
   #connected() {
     if (this.#transport === undefined) {
-      const transport = this.#locate().then((url) => new HttpTransport(url));
+      const transport = this.#locate().then(({url, token}) => new HttpTransport(url, this.#token ?? (token || env.JSHOST_TOKEN)));
       transport.catch(() => {
         if (this.#transport === transport) this.#transport = undefined;
       });
@@ -116,20 +120,22 @@ export class Host {
     return this.#transport;
   }
 
+  /** @returns {Promise<{url: string, token: string}>} */
   async #locate() {
-    if (this.#rootUrl !== undefined) return this.#rootUrl;
+    if (this.#rootUrl !== undefined) return {url: this.#rootUrl, token: ''};
     const configFile = this.#existingConfigFile();
     const [found] = findHosts(configFile);
     if (this.#useManager) {
       const {holdHost} = await import('./manager.mjs'); // few need it
-      return holdHost(configFile, this.#python);
+      const url = await holdHost(configFile, this.#python);
+      return {url, token: findHosts(configFile)[0]?.token ?? ''};
     }
     if (found === undefined) {
       throw new HostConnectionError(
         `No running host serves ${configFile}. Start one with: jshost serve ${configFile} (or set rootUrl to where one listens).`,
       );
     }
-    return fastestUrl(found);
+    return {url: fastestUrl(found), token: found.token};
   }
 
   #existingConfigFile() {

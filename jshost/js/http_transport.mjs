@@ -29,8 +29,14 @@ export class HttpTransport {
   #rootUrl;
   #send;
 
-  /** @param {string} rootUrl `http://host:port/prefix`, `https://…` or `unix:///path/of/a/socket` */
-  constructor(rootUrl) {
+  #authorization;
+
+  /**
+   * @param {string} rootUrl `http://host:port/prefix`, `https://…` or `unix:///path/of/a/socket`
+   * @param {string} [token] what the host wants to be told
+   */
+  constructor(rootUrl, token) {
+    this.#authorization = token ? {Authorization: `Bearer ${token}`} : {};
     this.#rootUrl = rootUrl;
     const isUnix = rootUrl.startsWith(UNIX_SCHEME);
     const url = new URL(isUnix ? 'http://localhost' : rootUrl);
@@ -66,7 +72,7 @@ export class HttpTransport {
         ...this.#options,
         method,
         path: this.prefix + path,
-        headers: {...headers, 'Content-Length': body.length},
+        headers: {...this.#authorization, ...headers, 'Content-Length': body.length},
       });
       const abort = () => request.destroy(signal?.reason);
       signal?.addEventListener('abort', abort, {once: true});

@@ -15,7 +15,7 @@ const TICKS_PER_S = 100;
 /**
  * A running host.
  *
- * @typedef {{configFile: string, url: string, pid: number, startedAt: number, socketPath: string}} HostRecord
+ * @typedef {{configFile: string, url: string, pid: number, startedAt: number, socketPath: string, token: string}} HostRecord
  */
 
 /** The user's own folder for records, where platformdirs has it; the host makes it. */
@@ -82,9 +82,9 @@ function readRecord(path) {
   } catch {
     return undefined; // its host has just ended
   }
-  const {config_file: configFile, url, pid, started_at: startedAt} = record ?? {};
-  if (typeof url !== 'string' || !Number.isInteger(pid) || typeof startedAt !== 'number') return undefined;
-  return {configFile, url, pid, startedAt, socketPath: path.replace(/\.json$/, '.sock')};
+  const {config_file: configFile, url, pid, started_at: startedAt, token = ''} = record ?? {};
+  if (typeof url !== 'string' || !Number.isInteger(pid) || typeof startedAt !== 'number' || typeof token !== 'string') return undefined;
+  return {configFile, url, pid, startedAt, token, socketPath: path.replace(/\.json$/, '.sock')};
 }
 
 /** @param {HostRecord} record */

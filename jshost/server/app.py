@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from jshost.exceptions import RemoteError, RequestError, from_envelope
 from jshost.multipart import decode_runs
-from jshost.server.caching import CacheableExchange
+from jshost.server.caching import CacheableExchange, Kept
 from jshost.server.connection import Connection, Exchange
 from jshost.server.exchanges import BatchExchange, CallExchange, StreamExchange
 from jshost.server.known_heads import KnownHeads
@@ -31,9 +31,9 @@ from jshost.server.requests import (
     Request,
     check_hash,
     data_of,
-    is_allowed_host,
 )
 from jshost.server.responses import RETRY_AFTER_S, error_parts
+from jshost.server.safety import Gate, is_preflight, preflight_headers
 from jshost.server.service import Route as FunctionRoute
 from jshost.server.service import Service
 from jshost.workers.batch import Batch
@@ -49,7 +49,8 @@ PAGE_BODY_BYTES = 64 * 1024
 class App:
     """The host's answers; a `connection.Handler`."""
 
-    def __init__(self, service: Service, version: str) -> None:
+    def __init__(self, service: Service, version: str, token: str = "") -> None:
+        self._token = token
         self.use(service)
         self._version = version
         self._started_at = time.time()
@@ -72,7 +73,9 @@ class App:
         """Hand calls to these pools from now on, by their options."""
         self._service = service
         self.known_heads = KnownHeads()
-        self._known_hosts: set[bytes] = set()
+        self._gate = Gate(service.options, self._token)
+        self.conceal = self._gate.conceal
+        self._kept = Kept.of(bool(self._token), bool(service.options.allowed_origins))
 
     # connection.Handler
 
@@ -91,7 +94,9 @@ class App:
         """
         if not request.request_id:
             request.request_id = next(self._request_ids)
-        self._check_origin(request.headers)
+        self._gate.check(request)
+        if is_preflight(request):
+            return PAGE_BODY_BYTES
         path = request.head.path
         if path.startswith(FUNCTION_PREFIX):
             name = path[len(FUNCTION_PREFIX) :]
@@ -109,6 +114,9 @@ class App:
         call = request.call
         if call is not None and self._service.reloader is None:
             return self._begin_call(request, call, connection)
+        if is_preflight(request):
+            connection.send_response(204, preflight_headers(request), b"")
+            return None
         path = request.head.path
         if path.startswith(FUNCTION_PREFIX):
             name: str | None = path[len(FUNCTION_PREFIX) :]
@@ -143,7 +151,7 @@ class App:
         limit = self._service.options.request_data_limit
         wants_stream = headers.wants_stream and request.head.method != "HEAD"
         call = KnownCall(name, content_type, timeout_s, limit, wants_stream, is_addressed)
-        self._check_origin(headers)  # again, where the options are others than `admit` knew
+        self._gate.check(request)  # again, where the options are others than `admit` knew
         self.known_heads.learn(request, call)
         return self._begin_call(request, call, connection)
 
@@ -157,7 +165,8 @@ class App:
         if wants_stream:
             exchange = StreamExchange(connection, pool, request_id, request.keep_alive, self._soon)
         elif is_addressed and name in pool.max_ages:
-            exchange = CacheableExchange(connection, pool, request, pool.max_ages[name])
+            max_age_s = pool.max_ages[name]
+            exchange = CacheableExchange(connection, pool, request, max_age_s, self._kept)
             if exchange.answer_unchanged():
                 return None
         else:
@@ -227,28 +236,6 @@ class App:
             raise from_envelope({"code": "load_failed", "message": message}, name=name)
         self._check_call(request, name)
 
-    # Who may ask
-
-    def _check_origin(self, headers: Headers) -> None:
-        """Refuse a foreign web page: by its Origin, or by the name that it rebound to us."""
-        options = self._service.options
-        if headers.origin and headers.origin.decode("latin-1") not in options.allowed_origins:
-            message = (
-                f"The origin {headers.origin.decode('latin-1')!r} may not call this host. "
-                "List it in the option allowedOrigins if it should."
-            )
-            raise from_envelope({"code": "origin_not_allowed", "message": message})
-        if headers.host not in self._known_hosts:
-            name = headers.host.decode("latin-1")
-            if not is_allowed_host(name, options):
-                message = (
-                    f"The Host header {name!r} is not one of this host's names. List it in the "
-                    "option allowedHosts if it is."
-                )
-                raise from_envelope({"code": "host_not_allowed", "message": message})
-            if len(self._known_hosts) < 100:
-                self._known_hosts.add(headers.host)
-
     # Pages
 
     def status(self) -> dict[str, Any]:
@@ -260,6 +247,7 @@ class App:
             "pid": os.getpid(),
             "ready": self._service.ready and not self.draining,
             "uptime": round(time.time() - self._started_at, 3),
+            "queued": self._service.queued,
             "workers": self._service.workers(),
             "reload": self.reload_status(),
         }

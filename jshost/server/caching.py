@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from typing import NamedTuple
 
 from jshost import wire
 from jshost.server.connection import Connection
@@ -17,9 +18,25 @@ from jshost.server.requests import Request
 from jshost.server.responses import Header, content_type_of
 from jshost.workers.pool import Pool
 
-__all__ = ["CacheableExchange"]
+__all__ = ["CacheableExchange", "Kept"]
 
 TAG = re.compile(rb'"([0-9a-f]{40})-([0-9a-f]+)-([0-9a-f]{1,12})"')
+
+
+class Kept(NamedTuple):
+    """What caches are told beside the age: whether the answer is for everybody, and which headers
+    of a request make it another one."""
+
+    scope: bytes
+    vary: bytes
+
+    @classmethod
+    def of(cls, has_token: bool, has_origins: bool) -> Kept:
+        """Where there is a token, an answer is for who has it (RFC 9111, section 3.5)."""
+        vary = b"accept"  # a stream is another answer
+        vary += b", authorization" if has_token else b""
+        vary += b", origin" if has_origins else b""
+        return cls(b"" if has_token else b"public, ", vary)
 
 
 class CacheableExchange(CallExchange):
@@ -28,16 +45,18 @@ class CacheableExchange(CallExchange):
     Args:
         request: whose URL stands for its body, by its hash or as a whole.
         max_age_s: how old an answer may be.
+        kept: for whom; see `Kept`.
     """
 
-    __slots__ = ("_hash", "_max_age_s", "_request")
+    __slots__ = ("_hash", "_kept", "_max_age_s", "_request")
 
     def __init__(
-        self, connection: Connection, pool: Pool, request: Request, max_age_s: int
+        self, connection: Connection, pool: Pool, request: Request, max_age_s: int, kept: Kept
     ) -> None:
         super().__init__(connection, pool)
         self._request = request
         self._max_age_s = max_age_s
+        self._kept = kept
         self._hash = wire.body_hash(request.body).encode()
 
     def answer_unchanged(self) -> bool:
@@ -70,9 +89,9 @@ class CacheableExchange(CallExchange):
     def _caching(self, rest_s: int, made_at: int) -> list[Header]:
         tag = b'W/"%s-%s-%x"' % (self._hash, self.pool.fingerprint.encode(), made_at)
         return [
-            *self._common(b"public, max-age=%d" % rest_s),
+            *self._common(b"%smax-age=%d" % (self._kept.scope, rest_s)),
             (b"etag", tag),
-            (b"vary", b"accept"),  # a stream is another answer
+            (b"vary", self._kept.vary),
         ]
 
     def _common(self, cache_control: bytes) -> list[Header]:

@@ -15,7 +15,15 @@ from typing import Protocol, cast
 from jshost.exceptions import RemoteError
 from jshost.server.reading import BadBytes, RequestReader
 from jshost.server.requests import Request
-from jshost.server.responses import CONTINUE, error_parts, result_head, simple_response
+from jshost.server.responses import (
+    CONTINUE,
+    Header,
+    content_type_of,
+    error_parts,
+    origin_headers,
+    result_head,
+    simple_response,
+)
 
 __all__ = ["Connection", "Exchange", "Handler"]
 
@@ -61,6 +69,9 @@ class Handler(Protocol):
             RemoteError: it is refused.
         """
 
+    def conceal(self, error: RemoteError, request_id: str) -> RemoteError:
+        """What the caller is told of an error, with the request's id."""
+
 
 class Connection(asyncio.Protocol):
     """Reads requests and has them answered one after the other."""
@@ -79,6 +90,8 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[tuple[Request, RemoteError | None]] = deque()
         self._answering: Request | None = None
         self._exchange: Exchange | None = None
+        self._owes_continue = False
+        """Whether the client waits to be told to send its body, behind answers that are due."""
         self._began = 0.0
 
     # asyncio.Protocol
@@ -128,7 +141,8 @@ class Connection(asyncio.Protocol):
         return self._handler.admit(request)
 
     def on_continue(self) -> None:
-        if self._answering is None:
+        self._owes_continue = self._answering is not None
+        if not self._owes_continue:
             self._transport.write(CONTINUE)
 
     def on_refusal(self, request: Request, error: RemoteError, expects_continue: bool) -> bool:
@@ -139,8 +153,7 @@ class Connection(asyncio.Protocol):
         has_more = request.headers.content_length > SMALL_BYTES or request.headers.is_chunked
         if has_more or expects_continue:
             request.keep_alive = False
-            error.request_id = request.request_id
-            status, headers, body = error_parts(error, request.headers.wants_json)
+            status, headers, body = self._refusal(request, error)
             self._began = time.monotonic()
             self._transport.write(simple_response(status, headers, body, False))
             self._log(request, status)
@@ -150,6 +163,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def on_request(self, request: Request, refusal: RemoteError | None) -> None:
+        self._owes_continue = False
         if self._closing:
             return
         if self._answering is None and not self.is_full:
@@ -181,6 +195,16 @@ class Connection(asyncio.Protocol):
         request = self._answering
         if request is None:
             return
+        if request.headers.allowed_origin:
+            headers = [
+                (b"content-type", content_type_of(payload)),
+                (b"content-length", b"%d" % (len(payload) - 1)),
+                (b"cache-control", b"no-store"),
+                (b"x-content-type-options", b"nosniff"),
+                (b"x-request-id", request.request_id.encode()),
+            ]
+            self.send_response(200, headers, payload[1:])
+            return
         head = result_head(payload, request.request_id, request.keep_alive)
         if len(payload) <= SMALL_BYTES:
             self._transport.write(head + payload[1:])
@@ -193,15 +217,28 @@ class Connection(asyncio.Protocol):
         """Answer with an error: an envelope, or plain text, as the request asks."""
         if self._answering is None:
             return
-        error.request_id = self._answering.request_id
-        status, headers, body = error_parts(error, self._answering.headers.wants_json)
-        self.send_response(status, headers, body)
+        self.send_response(*self._refusal(self._answering, error))
 
-    def send_response(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def _refusal(self, request: Request, error: RemoteError) -> tuple[int, list[Header], bytes]:
+        told = self._handler.conceal(error, request.request_id)
+        return error_parts(told, request.headers.wants_json)
+
+    def conceal(self, error: RemoteError, request_id: str) -> RemoteError:
+        """What the caller is told of an error that is part of an answer."""
+        return self._handler.conceal(error, request_id)
+
+    @property
+    def origin(self) -> bytes:
+        """The origin of the page that reads the answer, where it is another one."""
+        return self._answering.headers.allowed_origin if self._answering is not None else b""
+
+    def send_response(self, status: int, headers: list[Header], body: bytes) -> None:
         """Answer with whatever it is, whole."""
         request = self._answering
         if request is None:
             return
+        if request.headers.allowed_origin:
+            headers = [*headers, *origin_headers(request.headers.allowed_origin)]
         has_body = request.head.method != "HEAD"
         self._transport.write(simple_response(status, headers, body, request.keep_alive, has_body))
         self.finish(status)
@@ -224,6 +261,8 @@ class Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._answer_next)
         elif self._closing:
             self._transport.close()
+        elif self._owes_continue:
+            self.on_continue()
 
     def _answer_next(self) -> None:
         """Unless the client does not take what was written: then it waits, too."""
@@ -240,6 +279,7 @@ class Connection(asyncio.Protocol):
                 (b"content-type", b"text/plain; charset=utf-8"),
                 (b"content-length", b"%d" % len(body)),
                 (b"cache-control", b"no-store"),
+                (b"x-content-type-options", b"nosniff"),
             ]
             self._transport.write(simple_response(error.status, headers, body, False))
             self._linger()
@@ -279,8 +319,11 @@ class Connection(asyncio.Protocol):
             if now - self._reader.read_at > keep_alive_s:
                 self._transport.abort()  # its client does not take its last bytes
         elif self._reader.is_late(now, keep_alive_s):
-            self._closing = True
-            self._transport.close()
+            if self._reader.is_at_rest:
+                self._closing = True
+                self._transport.close()
+            else:
+                self._refuse_bytes(BadBytes(408, "the request did not come in time"))
 
     def wind_down(self) -> None:
         """Say in the answer to what was asked that it is the last one here."""

@@ -98,8 +98,8 @@ class StreamExchange:
         if not (self._started or self._events):  # nothing was sent: a status says it better
             self._connection.send_error(error)
             return
-        error.request_id = self._request_id
-        self._events.append(error_event(error))
+        told = self._connection.conceal(error, self._request_id)
+        self._events.append(error_event(told))
         self._end()
 
     def abandon(self) -> None:
@@ -115,7 +115,8 @@ class StreamExchange:
             self._events = []
             if not self._started:
                 self._started = True
-                self._connection.write(stream_head(self._request_id, self._chunked))
+                origin = self._connection.origin
+                self._connection.write(stream_head(self._request_id, self._chunked, origin))
             self._connection.write(http_chunk(data) if self._chunked else data)
         if self._owed >= CREDIT_BYTES and not self._connection.is_full and self.pending:
             self.pool.credit(self.pending, self._owed)
@@ -151,7 +152,13 @@ class BatchExchange:
         pass
 
     def _send(self) -> None:
-        content_type, body = wire.encode_answers(self._batch.answers)
+        answers = [
+            answer
+            if isinstance(answer, bytes)
+            else self._connection.conceal(answer, self._request_id)
+            for answer in self._batch.answers
+        ]
+        content_type, body = wire.encode_answers(answers)
         headers = [
             (b"content-type", content_type.encode()),
             (b"content-length", b"%d" % len(body)),

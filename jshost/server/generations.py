@@ -25,7 +25,7 @@ LAST_CALLS_S = 3600.0
 """How long the service before may take to finish its calls; most have deadlines of their own."""
 END_S = 2.0
 POLL_S = 0.01
-NEEDS_RESTART = ("address", "port", "uds")
+NEEDS_RESTART = ("address", "port", "uds", "max_connections", "token", "token_file")
 
 
 class Generations:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 import time
+from typing import cast
 
 from jshost.server.connection import Connection, Handler
 from jshost.server.listeners import BACKLOG
+from jshost.server.responses import RETRY_AFTER_S, simple_response
 
 __all__ = ["HttpServer"]
 
 SWEEP_S = 5.0
+REFUSED_S = 0.5
 
 
 class HttpServer:
@@ -21,11 +25,15 @@ class HttpServer:
     Args:
         handler: answers their requests.
         keep_alive_s: how long a connection may wait for its next request.
+        max_connections: how many there may be; whoever comes then gets a 503.
     """
 
-    def __init__(self, handler: Handler, keep_alive_s: float) -> None:
+    def __init__(
+        self, handler: Handler, keep_alive_s: float, max_connections: int = sys.maxsize
+    ) -> None:
         self._handler = handler
         self._keep_alive_s = keep_alive_s
+        self._max_connections = max_connections
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
@@ -83,7 +91,9 @@ class HttpServer:
         for connection in list(self._connections):
             connection.abort()
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> asyncio.Protocol:
+        if len(self._connections) >= self._max_connections:
+            return OneTooMany(self._max_connections)
         return Connection(self._handler, self._connections)
 
     def _plan_sweep(self) -> None:
@@ -94,3 +104,29 @@ class HttpServer:
         for connection in list(self._connections):
             connection.sweep(now, self._keep_alive_s)
         self._plan_sweep()
+
+
+class OneTooMany(asyncio.Protocol):
+    """A connection over the limit: whatever it asks, it is told to come back."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        made = cast(asyncio.Transport, transport)
+        body = (
+            f"the host has {self._limit} connections, and takes no more. Raise the option "
+            "maxConnections (max_connections in Python), or use fewer.\n"
+        ).encode()
+        headers = [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(body)),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+            (b"retry-after", b"%d" % RETRY_AFTER_S),
+        ]
+        made.write(simple_response(503, headers, body, False))
+        # Closed with a request unread, it would be reset, and the answer might be lost.
+        asyncio.get_running_loop().call_later(REFUSED_S, made.close)
+        if made.can_write_eof():
+            made.write_eof()

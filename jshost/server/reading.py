@@ -59,7 +59,12 @@ class RequestReader:
         self.read_at = 0.0
         """When something came last; set by the owner, too, for what it did not feed."""
         self._began_at = 0.0
+        self._fed_bytes = 0
+        self._first_bytes = 0
+        """What was fed when the request began; some of it may be another one's."""
         self._head_bytes = 0
+        """What was fed since, while it has no body."""
+        self._has_long_head = False
         self._expects_continue = False
         self._first = b""
         """What was fed, while its first request's head has not come."""
@@ -76,6 +81,7 @@ class RequestReader:
         """Take bytes. Raises: BadBytes: they are no requests."""
         self._first = data if self.is_at_rest else b""
         self.read_at = now
+        self._fed_bytes = len(data)
         self._head_bytes += len(data)
         if self._unparsed_bytes:
             data = self._take_unparsed(data)
@@ -92,7 +98,8 @@ class RequestReader:
                 raise BadBytes(400, f"not an HTTP/1.1 request: {cause}") from cause
             except httptools.HttpParserError as error:
                 raise BadBytes(400, f"not an HTTP/1.1 request: {error}") from error
-        if self._head_bytes > MAX_HEAD_BYTES and (self._in_head or self._request is not None):
+        is_open = self._in_head or self._request is not None
+        if self._has_long_head or (self._head_bytes > MAX_HEAD_BYTES and is_open):
             raise BadBytes(431, f"the headers have more than {MAX_HEAD_BYTES} bytes")
 
     @property
@@ -113,6 +120,7 @@ class RequestReader:
         self._headers = []
         self._request = None
         self._in_head, self._began_at, self._head_bytes = True, self.read_at, 0
+        self._first_bytes = self._fed_bytes
         self._expects_continue = False
         self._chunks = []
         self._body_bytes = 0
@@ -133,6 +141,10 @@ class RequestReader:
     def on_headers_complete(self) -> None:
         parser = self._parser
         self._in_head = False
+        if self._first_bytes + self._head_bytes > MAX_HEAD_BYTES and self._is_head_long():
+            self._has_long_head = True
+        if self._has_long_head:
+            return  # `feed` will say so; what follows is not looked at
         keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
         method = parser.get_method().decode("latin-1")
         head = RequestHead(method, self._target, self._headers, keep_alive)
@@ -172,6 +184,10 @@ class RequestReader:
         chunks, self._chunks = self._chunks, []
         request.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._owner.on_request(request, self._refusal)
+
+    def _is_head_long(self) -> bool:
+        lines = sum(len(name) + len(value) + 4 for name, value in self._headers)
+        return len(self._target) + lines > MAX_HEAD_BYTES
 
     def _refuse(self, request: Request, error: RemoteError) -> None:
         self._refusal = error

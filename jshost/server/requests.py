@@ -21,6 +21,8 @@ class Headers:
     __slots__ = (
         "_timeout",
         "accept",
+        "allowed_origin",
+        "authorization",
         "content_length",
         "content_type",
         "expects_more",
@@ -34,7 +36,9 @@ class Headers:
 
     def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
         self.host = self.origin = self.accept = self.content_type = self._timeout = b""
-        self.if_none_match = b""
+        self.if_none_match = self.authorization = b""
+        self.allowed_origin = b""
+        """The origin of the page that asks, once it is known that it may."""
         self.request_id = self.traceparent = ""
         self.content_length = 0
         self.is_chunked = self.expects_more = False
@@ -57,6 +61,8 @@ class Headers:
                 self.is_chunked = True
             elif name == b"traceparent":
                 self.traceparent = _safe_id(value)
+            elif name == b"authorization":
+                self.authorization = value
             elif name == b"if-none-match":
                 self.if_none_match = value
             elif name == b"expect" or name == b"upgrade":

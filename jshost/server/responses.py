@@ -18,6 +18,7 @@ __all__ = [
     "error_parts",
     "event",
     "http_chunk",
+    "origin_headers",
     "result_head",
     "simple_response",
     "stream_head",
@@ -61,6 +62,14 @@ def result_head(payload: bytes, request_id: str, keep_alive: bool) -> bytes:
     )
 
 
+def origin_headers(origin: bytes) -> list[Header]:
+    """What lets a page of another origin read an answer (Fetch, section 3.2.3)."""
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-expose-headers", b"retry-after, x-request-id"),
+    ]
+
+
 def simple_response(
     status: int, headers: Iterable[Header], body: bytes, keep_alive: bool, has_body: bool = True
 ) -> bytes:
@@ -98,6 +107,8 @@ def error_parts(error: RemoteError, wants_json: bool) -> tuple[int, list[Header]
         headers.append((b"x-request-id", error.request_id.encode()))
     if error.status == 503:
         headers.append((b"retry-after", b"%d" % RETRY_AFTER_S))
+    if error.status == 401:
+        headers.append((b"www-authenticate", b'Bearer realm="jshost"'))
     if error.status == 405 and isinstance(error, RequestError):
         headers.append((b"allow", error.allow.encode()))
     return error.status, headers, body
@@ -106,14 +117,16 @@ def error_parts(error: RemoteError, wants_json: bool) -> tuple[int, list[Header]
 # Streams: text/event-stream, as the HTML standard defines it (section 9.2)
 
 
-def stream_head(request_id: str, chunked: bool) -> bytes:
+def stream_head(request_id: str, chunked: bool, origin: bytes = b"") -> bytes:
     """The head of a stream; without `chunked` (HTTP/1.0) the connection's end is the stream's."""
+    lines = b"".join(b"%s: %s\r\n" % header for header in origin_headers(origin) if origin)
     return (
         b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n"
-        b"x-accel-buffering: no\r\nx-content-type-options: nosniff\r\nx-request-id: %s\r\n%s\r\n"
+        b"x-accel-buffering: no\r\nx-content-type-options: nosniff\r\nx-request-id: %s\r\n%s%s\r\n"
         % (
             request_id.encode(),
             b"transfer-encoding: chunked\r\n" if chunked else b"connection: close\r\n",
+            lines,
         )
     )
 

@@ -44,6 +44,7 @@ closed: a request that is on its way meanwhile would be lost."""
 ORPHAN_S = 3.0
 """How long a host outlives its manager: calls in flight end, and nothing is left."""
 MAX_FILES = 65_536
+OWN_FILES = 64
 KEEP_ALIVE_S = 75
 
 
@@ -141,6 +142,14 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def free_files() -> int:
+    """How many connections the system lets us have, beside what else a host opens."""
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit - OWN_FILES
+
+
 async def serve(start: Start) -> int:
     """Serve a config file until a signal ends it. Returns the exit code.
 
@@ -162,6 +171,7 @@ async def serve(start: Start) -> int:
     try:
         service.begin()
         from jshost.server.app import App  # its imports take as long as the worker's start
+        from jshost.server.safety import read_token, warn_if_open
 
         starting = asyncio.ensure_future(service.start())
         await _first(starting, asyncio.ensure_future(signals.soft.wait()))
@@ -170,8 +180,10 @@ async def serve(start: Start) -> int:
             return 0
         await starting
         with Listeners(service.config_file, service.options, systemd.sockets) as listeners:
-            app = App(service, __version__)
-            return await _run(start, generations, app, listeners, signals, systemd)
+            token = read_token(service.options, service.config_file, os.environ)
+            warn_if_open(listeners.sockets, token)
+            app = App(service, __version__, token)
+            return await _run(start, generations, app, listeners, signals, systemd, token)
     finally:
         systemd.close()
         await generations.end(0)
@@ -184,13 +196,15 @@ async def _run(
     listeners: Listeners,
     signals: Signals,
     systemd: Systemd,
+    token: str,
 ) -> int:
     from jshost.server.http import HttpServer
 
     url, service = listeners.url, generations.current
     service.options = dataclasses.replace(service.options, port=listeners.port)
-    server = HttpServer(app, KEEP_ALIVE_S)
-    record = HostRecord.of_this_process(service.config_file, url, __version__, start.managed)
+    limit = min(service.options.max_connections, max(free_files(), 1))
+    server = HttpServer(app, KEEP_ALIVE_S, limit)
+    record = HostRecord.of_this_process(service.config_file, url, __version__, start.managed, token)
     try:
         await server.start(listeners.sockets, listeners.own)
         try:

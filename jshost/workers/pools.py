@@ -178,9 +178,15 @@ class Pools:
     def idle(self) -> bool:
         return all(pool.scheduler.idle for pool in self._pools)
 
+    @property
+    def queued(self) -> int:
+        """How many calls wait for a worker."""
+        return sum(len(pool.scheduler.queue) for pool in self._pools)
+
     def describe(self) -> dict[str, Any]:
         """The effective configuration, as `/status` and `jshost config` show it."""
         options = dataclasses.asdict(self.options)
+        options["token"] = None if self.options.token is None else "(hidden)"
         return {
             **{camel_case(name): value for name, value in options.items()},
             "configFile": str(self.config_file),
