@@ -6,7 +6,8 @@
 
 import {isBoxedPrimitive} from 'node:util/types';
 import {encodeWithBytes} from './attachments.mjs';
-import {HOLDS_BYTES, asBuffer, isBytes, stringify, travelsAsBytes} from './bytes.mjs';
+import {asBuffer, isBytes, travelsAsBytes} from './bytes.mjs';
+import {HOLDS_BYTES, stringify} from './stringify.mjs';
 
 /** A call that is answered with an error of our own, not the function's. */
 export class CallError extends Error {

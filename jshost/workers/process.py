@@ -1,15 +1,12 @@
 """One worker process: how it is spawned, and how it is made sure that it ends.
 
 Runs in: host (and whoever owns a pool). A worker inherits two descriptors: its end of the socket
-pair that frames travel on, and the reading end of a pipe, the lifeline, that its owner holds open
-and never writes to. Where the system can do it (Linux), the lifeline's hang-up kills the worker,
-so that one in an endless loop, which reads no EOF, does not outlive a killed owner either.
+pair that frames travel on, and the reading end of a pipe, the `lifeline`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -22,6 +19,7 @@ from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from jshost.exceptions import ConfigError
+from jshost.workers.lifeline import kill_on_hang_up
 from jshost.workers.node import find_node
 
 if TYPE_CHECKING:
@@ -204,17 +202,8 @@ def spawn(launch: Launch) -> WorkerProcess:
             )
         except OSError as error:
             raise ConfigError(f"{launch.command[0]}: cannot be run: {error}") from error
-        _kill_on_hang_up(reading, popen.pid)
+        kill_on_hang_up(reading, popen.pid)
         our_ends.pop_all()
     assert popen.stdout is not None
     assert popen.stderr is not None
     return WorkerProcess(launch, popen, ours, popen.stdout, popen.stderr, writing)
-
-
-def _kill_on_hang_up(lifeline: int, pid: int) -> None:
-    """Have the kernel kill `pid` when the writing end of `lifeline` closes: fcntl(2), F_SETSIG."""
-    if hasattr(fcntl, "F_SETSIG") and hasattr(fcntl, "F_SETOWN"):
-        fcntl.fcntl(lifeline, fcntl.F_SETOWN, pid)
-        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-        flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
-        fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)

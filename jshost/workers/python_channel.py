@@ -14,11 +14,13 @@ import threading
 from typing import Any
 
 from jshost.workers import context, frames
+from jshost.workers.lifeline import guard_myself
 from jshost.workers.output import MarkedStream
 
 __all__ = ["Channel", "FrameHandler", "prepare_process"]
 
 COPY_LIMIT_BYTES = 64 * 1024
+SOCKET_BUFFER_BYTES = 1 << 20
 
 
 class Channel:
@@ -82,6 +84,9 @@ def prepare_process(settings: dict[str, Any]) -> tuple[Channel, list[MarkedStrea
     for descriptor in (settings["channel"], settings["lifeline"]):
         os.set_inheritable(descriptor, False)
     channel = Channel(settings["channel"])
+    if settings.get("guard"):
+        guard_myself(settings["lifeline"])
+        channel.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
     streams = [MarkedStream(1), MarkedStream(2)]
     sys.stdout, sys.stderr = streams
     root = logging.getLogger()
