@@ -37,7 +37,7 @@ def reload(config: Path | None, url: str | None, timeout: float) -> None:
 
     New calls go to the fresh workers once all of them are ready; calls in flight are finished by
     the old ones. No call is lost. When something does not load, the host keeps its workers, and the
-    exit code is 1. New options count, but for address, port and uds, which need a restart.
+    exit code is 1. New options count, but for those of listening and of tokens: the log says which.
     """
     for record in _records(config, url):
         _reload(record, timeout)

@@ -177,7 +177,7 @@ def test_one_of_several_hosts(served: RunningHost, serve: StartHost) -> None:
     before = {host.pid: set(host.worker_pids()) for host in (served, other)}
     assert cli("reload", "--url", other.url).returncode == 0
     assert set(served.worker_pids()) == before[served.pid]
-    assert before[other.pid].isdisjoint(other.worker_pids())
+    wait_until(lambda: before[other.pid].isdisjoint(other.worker_pids()), 10, "end of old workers")
     done = reload(served)
     assert done.stdout.count("runs fresh workers") == 2
 
