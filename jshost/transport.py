@@ -155,7 +155,8 @@ class PlainTransport:
     def __init__(self, root_url: str, token: str = "") -> None:
         self._endpoint = Endpoint(root_url, token)
         self._idle: list[_Connection] = []
-        self._open_responses: weakref.WeakSet[_OpenResponse] = weakref.WeakSet()
+        self._connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
+        """All that there are, those that wait for an answer, too."""
         weakref.finalize(self, _close_all, self._idle)
         _all.add(self)
 
@@ -194,18 +195,17 @@ class PlainTransport:
         with connection:
             while not connection.parser.has_head:
                 connection.receive(deadline)
-        response = _OpenResponse(self, connection, deadline)
-        self._open_responses.add(response)
-        return response
+        return _OpenResponse(self, connection, deadline)
 
     def close(self) -> None:
         _close_all(self._idle)
 
     def forget(self) -> None:
-        """In a forked child: the connections are the parent's; close our copies, unread."""
-        self.close()
-        for response in list(self._open_responses):
-            response.close()
+        """In a forked child: the connections are the parent's; close our copies, unread, or hosts
+        would not hear when the parent hangs up."""
+        self._idle.clear()
+        for connection in list(self._connections):
+            connection.close()
 
     def keep(self, connection: _Connection) -> None:
         """Keep a connection whose answer is whole, or close it."""
@@ -260,7 +260,9 @@ class PlainTransport:
             if isinstance(error, TimeoutError) and error.errno is None:
                 raise DeadlinePassed from None
             raise no_host(endpoint.root_url, error) from error
-        return _Connection(sock, endpoint)
+        connection = _Connection(sock, endpoint)
+        self._connections.add(connection)
+        return connection
 
 
 def _connect_unix(path: str, timeout_s: float | None) -> socket.socket:
@@ -316,6 +318,7 @@ class _Connection:
     """
 
     __slots__ = (
+        "__weakref__",
         "_broken",
         "_can_look",
         "_poll",
@@ -413,6 +416,7 @@ class _Connection:
                 continue
 
     def close(self) -> None:
+        self._broken = self._broken or OSError("closed")
         self._socket.close()
 
     def send_rest(self, deadline: float | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import socket
 import time
 import weakref
@@ -83,7 +84,8 @@ class AsyncPlainTransport:
     def __init__(self, root_url: str, token: str = "") -> None:
         self._endpoint = Endpoint(root_url, token)
         self._idle: list[_Connection] = []
-        self._open_responses: weakref.WeakSet[_OpenResponse] = weakref.WeakSet()
+        self._connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
+        """All that there are, those that wait for an answer, too."""
         weakref.finalize(self, _close_all, self._idle)
         forget_after_fork(self)
 
@@ -128,19 +130,17 @@ class AsyncPlainTransport:
                 await connection.send_rest()
             while not connection.parser.has_head:
                 await connection.more()
-        response = _OpenResponse(self, connection)
-        self._open_responses.add(response)
-        return response
+        return _OpenResponse(self, connection)
 
     def close(self) -> None:
         _close_all(self._idle)
 
     def forget(self) -> None:
-        """In a forked child: the loop and what it watches are the parent's; close our copies."""
-        while self._idle:
-            self._idle.pop().abandon()
-        for response in list(self._open_responses):
-            response.abandon()
+        """In a forked child: the loop and what it watches are the parent's; close our copies, or
+        hosts would not hear when the parent hangs up."""
+        self._idle.clear()
+        for connection in list(self._connections):
+            connection.abandon()
 
     def keep(self, connection: _Connection) -> None:
         """Keep a connection whose answer is whole, or close it."""
@@ -177,7 +177,9 @@ class AsyncPlainTransport:
                     sock = await _connected_unix(endpoint.unix_path)
                 else:
                     sock = await self._open_tcp(loop)
-                return _Connection(sock, endpoint, loop)
+                connection = _Connection(sock, endpoint, loop)
+                self._connections.add(connection)
+                return connection
         except OSError as error:
             if isinstance(error, TimeoutError) and error.errno is None:
                 raise DeadlinePassed from None
@@ -425,7 +427,7 @@ class _Connection:
 
     def close_soon(self) -> None:
         """Close it on its loop, from whichever thread."""
-        if self._loop.is_closed():
+        if self._is_closed or self._loop.is_closed():
             self.close()
         else:
             self._loop.call_soon_threadsafe(self.close)
@@ -434,7 +436,10 @@ class _Connection:
         """Close our copy of the socket, and leave the loop alone: after a fork, its selector is
         the parent's, too."""
         self._is_closed = True
-        self._socket.close()
+        self._failure = OSError("closed")
+        descriptor = self._socket.detach()  # uvloop would put `close` off until it is not watched
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class _OpenResponse:
@@ -466,12 +471,6 @@ class _OpenResponse:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-    def abandon(self) -> None:
-        """In a forked child: close our copy of the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.abandon()
 
     def __del__(self) -> None:
         if self._connection is not None:  # left without a word: the host must hear of it

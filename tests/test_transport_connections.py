@@ -253,7 +253,7 @@ def test_after_a_fork_both_processes_go_on(cls: str) -> None:
 
 
 def test_a_request_in_another_thread_survives_a_fork() -> None:
-    """The child closes its copies of idle connections, and touches nothing else."""
+    """The child closes its copies of connections, and touches nothing else."""
     code = """
 import os, sys, threading, warnings
 warnings.simplefilter("ignore")  # about a fork beside threads: that is what is tested
@@ -295,6 +295,82 @@ print(found)
             check=False,
         )
     assert (done.stdout, done.stderr) == ("[b'slow']\n", "")
+
+
+HANG_UP = """
+import asyncio, os, sys, threading, uvloop, warnings
+warnings.simplefilter("ignore")
+from jshost.transport import DeadlinePassed, PlainTransport
+from jshost.transport_async import AsyncPlainTransport
+way, url = sys.argv[1:]
+reading, writing = os.pipe()
+
+def fork():
+    if os.fork() == 0:  # lives until its parent closes the pipe
+        os.close(writing)
+        os.read(reading, 1)
+        os._exit(0)
+
+def in_threads():
+    there = PlainTransport(url)
+    def work():
+        try:
+            there.request("POST", "/", {}, b"slow", 1.0)
+        except DeadlinePassed:
+            pass
+    thread = threading.Thread(target=work)
+    thread.start()
+    there.request("POST", "/", {}, b"fork now", 10)
+    fork()
+    thread.join()
+    there.request("POST", "/", {}, b"hung up", 10)
+
+async def on_loop():
+    there = AsyncPlainTransport(url)
+    task = asyncio.create_task(there.request("POST", "/", {}, b"slow", 10))
+    await asyncio.sleep(0)
+    await there.request("POST", "/", {}, b"fork now", 10)
+    fork()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await there.request("POST", "/", {}, b"hung up", 10)
+
+if way == "threads":
+    in_threads()
+else:
+    {"asyncio": asyncio.run, "uvloop": uvloop.run}[way](on_loop())
+os.close(writing)
+os.wait()
+"""
+
+
+@pytest.mark.parametrize("way", ["threads", "asyncio", "uvloop"])
+def test_the_host_hears_of_a_caller_that_hangs_up_though_a_child_of_it_lives(way: str) -> None:
+    slow, ended = threading.Event(), threading.Event()
+
+    def script(connection: Connection) -> None:
+        while (request := connection.read_request()) is not None:
+            if request.body == b"slow":
+                slow.set()
+                connection.wait_for_end()
+                ended.set()
+                return
+            if request.body == b"fork now":
+                assert slow.wait(TIMEOUT_S)
+            else:
+                assert ended.wait(5)
+            connection.answer(200, request.body)
+
+    with TinyServer(script) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", HANG_UP, way, server.url],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_open_files_do_not_grow(to: Connect) -> None:
