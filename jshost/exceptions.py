@@ -245,8 +245,9 @@ def from_stranger(name: str, status: int, text: str) -> JSHostError:
     """
     if status in (502, 503, 504):
         return ConnectionError(
-            f"{name}: status {status}, and not from a jshost host: a proxy reaches none, or lost "
-            f"the one that it asked, so that the call may have run. It says: {text[:200]!r}"
+            f"{name}: status {status}, not as a jshost host answers calls: a proxy reaches none, or "
+            "lost the one that it asked, so that the call may have run; or a host has no room for "
+            f"connections. It says: {text[:200]!r}"
         )
     return UnexpectedResponse(
         f"{name}: status {status}, not as a jshost host answers: {text[:200]!r}"

@@ -178,7 +178,7 @@ def test_without_a_host_there_is_no_host(proxy: str, tmp_path: Path) -> None:
     with site_in(tmp_path) as site:
         port = site.start(proxy)
         hello: Function = site.function(port, "hello_world", timeout=10)
-        with pytest.raises(ConnectionError, match=r"status 50[234], and not from a jshost host"):
+        with pytest.raises(ConnectionError, match=r"status 50[234], not as a jshost host answers"):
             hello.call()
 
 
