@@ -24,6 +24,7 @@ from jshost.server.caching import CacheableExchange, Kept
 from jshost.server.connection import Connection, Exchange
 from jshost.server.exchanges import BatchExchange, CallExchange, StreamExchange
 from jshost.server.known_heads import KnownHeads
+from jshost.server.metrics import HostMetrics
 from jshost.server.pages import Page
 from jshost.server.requests import (
     Headers,
@@ -51,6 +52,7 @@ class App:
 
     def __init__(self, service: Service, version: str, token: str = "") -> None:
         self._token = token
+        self.metrics = HostMetrics(version)
         self.use(service)
         self._version = version
         self._started_at = time.time()
@@ -65,6 +67,7 @@ class App:
                 Route("/status", self._status),
                 Route("/health", self._health),
                 Route("/ready", self._ready),
+                Route("/metrics", self._metrics),
             ],
             exception_handlers={404: self._page_error, 405: self._page_error},
         )
@@ -73,7 +76,9 @@ class App:
         """Hand calls to these pools from now on, by their options."""
         self._service = service
         self.known_heads = KnownHeads()
-        self._gate = Gate(service.options, self._token)
+        for pool in service.pools:
+            pool.statistics = self.metrics.statistics
+        self._gate = Gate(service.options, self._token, self.metrics.refused)
         self.conceal = self._gate.conceal
         self._kept = Kept.of(bool(self._token), bool(service.options.allowed_origins))
 
@@ -168,6 +173,7 @@ class App:
             max_age_s = pool.max_ages[name]
             exchange = CacheableExchange(connection, pool, request, max_age_s, self._kept)
             if exchange.answer_unchanged():
+                self.metrics.statistics[name].others["not_modified"] += 1
                 return None
         else:
             exchange = CallExchange(connection, pool)
@@ -264,6 +270,10 @@ class App:
         state = "draining" if self.draining else "starting"
         return PlainTextResponse(f"{state}\n", 503, {**NO_STORE, "Retry-After": str(RETRY_AFTER_S)})
 
+    async def _metrics(self, request: PageRequest) -> Response:
+        body, content_type = await self.metrics.page(self._service)
+        return Response(body, headers={**NO_STORE, "Content-Type": content_type})
+
     async def _page_error(self, request: PageRequest, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
         problem: RemoteError
@@ -271,10 +281,11 @@ class App:
             problem = _method_refusal(request.method, "GET, HEAD")
         else:
             message = (
-                f"Not found. There are /function/<name>, /batch, /status, /health and /ready, not "
-                f"{request.url.path}"
+                f"Not found. There are /function/<name>, /batch, /status, /metrics, /health and "
+                f"/ready, not {request.url.path}"
             )
             problem = from_envelope({"code": "not_found", "message": message})
+        self.metrics.refused[problem.code] += 1
         wants_json = Headers(request.scope["headers"]).wants_json
         _, headers, body = error_parts(problem, wants_json)
         return Response(body, status, {name.decode(): value.decode() for name, value in headers})

@@ -78,6 +78,10 @@ class HttpServer:
         for connection in list(self._connections):
             connection.shut_down()
 
+    def count(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
+
     @property
     def idle(self) -> bool:
         """Whether all connections are closed."""

@@ -6,6 +6,7 @@ import hmac
 import ipaddress
 import logging
 import socket
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -21,6 +22,12 @@ logger = logging.getLogger("jshost.host")
 OPEN_PATHS = ("/health", "/ready")
 """For supervisors and load balancers, which have no token; they tell nothing else."""
 MAX_KNOWN_HOSTS = 100
+BEFORE_CALLS = frozenset(
+    (
+        *("bad_request", "wrong_hash", "host_not_allowed", "unauthorized", "origin_not_allowed"),
+        *("unknown_function", "not_found", "method_not_allowed", "body_too_large", "not_json"),
+    )
+)
 CONCEALED = ("function_failed", "unserializable_result", "load_failed", "cancelled", "worker_died")
 """Errors whose text is the function's, or its process's."""
 
@@ -31,9 +38,11 @@ class Gate:
     Args:
         options: the host's.
         token: what callers must know, or "": nothing.
+        refused: where the requests are counted that no function was asked for, by code.
     """
 
-    def __init__(self, options: HostOptions, token: str) -> None:
+    def __init__(self, options: HostOptions, token: str, refused: Counter[str]) -> None:
+        self._refused = refused
         self._options = options
         self._token = token.encode()
         self._known_hosts: set[bytes] = set()
@@ -87,6 +96,8 @@ class Gate:
         """What a caller is told of an error. With exposeErrors off: of those in functions and their
         processes no more than an id, under which all of it is in the log."""
         error.request_id = request_id
+        if error.code in BEFORE_CALLS:
+            self._refused[error.code] += 1
         if self._options.expose_errors or error.code not in CONCEALED:
             return error
         lines, cause = [str(error)], error.__cause__

@@ -204,6 +204,7 @@ async def _run(
     service.options = dataclasses.replace(service.options, port=listeners.port)
     limit = min(service.options.max_connections, max(free_files(), 1))
     server = HttpServer(app, KEEP_ALIVE_S, limit)
+    app.metrics.count_connections = server.count
     record = HostRecord.of_this_process(service.config_file, url, __version__, start.managed, token)
     try:
         await server.start(listeners.sockets, listeners.own)

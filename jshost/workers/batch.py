@@ -83,14 +83,16 @@ class Batch:
             room = CONCURRENCY - len(self._running)
             some = contents[self._taken : self._taken + room]
             try:
-                begun, refusal = self._begin(name, content_type, some)
+                begun, refusal, pool = self._begin(name, content_type, some)
             except RemoteError as error:
-                begun, refusal = 0, error
+                begun, refusal, pool = 0, error, None
             self._next += begun
             self._taken += begun
             if refusal is not None:
                 if refusal.code == "queue_full" and self._running:
                     break  # it has its turn when one of ours is answered
+                if pool is not None:
+                    pool.count_refusal(refusal, name)
                 self._refuse(refusal, name)
             if self._taken == len(contents):
                 self._runs.pop()
@@ -99,8 +101,8 @@ class Batch:
 
     def _begin(
         self, name: str, content_type: str, bodies: Sequence[bytes]
-    ) -> tuple[int, RemoteError | None]:
-        """Begin some calls; returns how many were, and why the next one was not."""
+    ) -> tuple[int, RemoteError | None, Pool | None]:
+        """Begin some calls; returns how many were, why the next one was not, and who says so."""
         route = self._route_of(name)
         callers = [_Item(self, index) for index in range(self._next, self._next + len(bodies))]
         is_json = content_type in (wire.JSON_TYPE, "text/plain")  # curl -F names none for JSON
@@ -117,7 +119,7 @@ class Batch:
         self._running.update(
             (index, (pool, each)) for index, each in enumerate(pending, self._next)
         )
-        return len(pending), refusal
+        return len(pending), refusal, pool
 
     def _refuse(self, error: RemoteError, name: str) -> None:
         error.name = error.name or name

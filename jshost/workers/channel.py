@@ -60,6 +60,9 @@ class WorkerChannel:
         self.expected_end = False
         self.kill_reason = ""
         self.is_ready = False
+        self.pinged_at = 0.0
+        """When it was asked how late it is, while it has not said."""
+        self.last_lag_s = 0.0
         self.fingerprint = ""
         """What tells its code from other code, where it has cacheable functions."""
         self.is_connected = True
@@ -165,6 +168,10 @@ class WorkerChannel:
             owner.on_ready(self, ready)
         elif kind == frames.ERROR:
             owner.on_load_failed(self, payloads.failure_of(payload))
+
+    def lag_s(self, now: float) -> float:
+        """How long it took to answer a PING, or takes by now."""
+        return max(self.last_lag_s, now - self.pinged_at) if self.pinged_at else self.last_lag_s
 
     # Doing
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jshost.exceptions import ConfigError, RemoteError, from_envelope
+from jshost.exceptions import CODES, ConfigError, RemoteError, from_envelope
 from jshost.workers import frames
 from jshost.workers.calls import REFUSALS, Caller, PendingCall, remote_error
 from jshost.workers.channel import WorkerChannel, log_line
@@ -38,6 +38,7 @@ from jshost.workers.memory import MemoryWatch
 from jshost.workers.output import Line
 from jshost.workers.process import Launch, WorkerProcess, spawn
 from jshost.workers.scheduler import Scheduler
+from jshost.workers.statistics import Statistics
 
 __all__ = ["Caller", "PendingCall", "Pool"]
 
@@ -48,6 +49,8 @@ LAST_OUTPUT_S = 0.05
 END_S = 2.0
 """How long a worker may take to end after DRAIN, or to be gone after SIGKILL."""
 POLL_S = 0.002
+CALLER_LEFT = "caller_left"
+"""The outcome of a call whose caller hung up."""
 LONGEST_POLL_S = 0.05
 RECYCLED_FOR = {"max_requests": "maxRequests", "max_memory": "maxMemory", "max_age": "maxAge"}
 
@@ -87,6 +90,8 @@ class Pool:
         """The cacheable functions, and how old their answers may be, in seconds."""
         self.fingerprint = ""
         """Of the code that all workers run, or "": they do not run the same."""
+        self.statistics: Statistics | None = None
+        """Where calls are counted, if anywhere."""
         self.on_line = on_line
         self._on_started = on_started
         self._on_halt = on_halt
@@ -236,7 +241,9 @@ class Pool:
             frame = frames.call_frame(call_id, header, body)
             worker = self.scheduler.submit(call_id, deadline, now)
         except (frames.FrameError, Refused) as error:
-            raise self._refusal(error, name) from None
+            refusal = self._refusal(error, name)
+            self.count_refusal(refusal, name)
+            raise refusal from None
         if worker is None:
             pending = PendingCall(call_id, name, frame, timeout_s, request_id, now, caller)
         else:
@@ -302,6 +309,11 @@ class Pool:
         message = f"The call is larger than what a worker can be sent at once: {error}."
         return from_envelope({"code": "body_too_large", "message": message}, name=name)
 
+    def count_refusal(self, error: RemoteError, name: str) -> None:
+        """A caller was told so. A batch tries again, and is told only in the end."""
+        if self.statistics is not None:
+            self.statistics[name].others[error.code] += 1
+
     @property
     def calls_begun(self) -> int:
         """A number that every call changes."""
@@ -310,6 +322,9 @@ class Pool:
     def cancel(self, pending: PendingCall) -> None:
         """The caller left. The worker is told; the answer is dropped."""
         if self._calls.pop(pending.call_id, None) is not None:
+            if self.statistics is not None:
+                spent = time.monotonic() - pending.started
+                self.statistics[pending.name].failed(spent, CALLER_LEFT)
             self._act(self.scheduler.cancel(pending.call_id, time.monotonic()))
 
     def credit(self, pending: PendingCall, size: int) -> None:
@@ -321,12 +336,15 @@ class Pool:
     def on_answer(self, kind: int, call_id: int, payload: bytes) -> None:
         """A worker's RESULT or ERROR frame."""
         pending = self._calls.pop(call_id, None)
-        actions = self.scheduler.finished(call_id, time.monotonic())
+        now = time.monotonic()
+        actions = self.scheduler.finished(call_id, now)
         if pending is not None:
             if kind == frames.RESULT:
+                if self.statistics is not None:
+                    self.statistics[pending.name].succeeded(now - pending.started)
                 pending.caller.on_result(payload)
             else:
-                pending.caller.on_error(remote_error(payload, pending))
+                self._tell(pending, remote_error(payload, pending))
         if actions:
             self._act(actions)
 
@@ -362,6 +380,14 @@ class Pool:
             {"code": action.code, "message": message, "requestId": pending.request_id},
             name=pending.name,
         )
+        self._tell(pending, error)
+
+    def _tell(self, pending: PendingCall, error: RemoteError) -> None:
+        """Answer a call with an error."""
+        if self.statistics is not None:
+            code = error.code if error.code in CODES else "function_failed"
+            spent = time.monotonic() - pending.started
+            self.statistics[pending.name].failed(spent, code)
         pending.caller.on_error(error)
 
     # What workers say
@@ -386,7 +412,20 @@ class Pool:
     def on_update(self, ready: dict[str, Any]) -> None:
         self._on_ready(ready)
 
+    def in_flight(self) -> Counter[str]:
+        """How many calls wait or run, by function."""
+        return Counter(pending.name for pending in self._calls.values())
+
+    def ask_lag(self) -> None:
+        """Have the workers say how late their event loops are: see `WorkerChannel.lag_s`."""
+        for worker in self.workers.values():
+            if worker.is_ready and not worker.is_gone and not worker.pinged_at:
+                worker.pinged_at = time.monotonic()
+                worker.send(frames.PING, 0)
+
     def on_pong(self, worker: WorkerChannel) -> None:
+        if worker.pinged_at:
+            worker.last_lag_s, worker.pinged_at = time.monotonic() - worker.pinged_at, 0.0
         self._act(self.scheduler.pong(worker.number))
 
     def on_memory(self, worker: WorkerChannel, rss: int) -> None:

@@ -9,7 +9,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -177,6 +177,10 @@ class Pools:
     @property
     def idle(self) -> bool:
         return all(pool.scheduler.idle for pool in self._pools)
+
+    @property
+    def pools(self) -> Sequence[Pool]:
+        return self._pools
 
     @property
     def queued(self) -> int:

@@ -1,0 +1,59 @@
+"""How many calls there were of each function, how they ended, and how long they took.
+
+Runs in: host (and whoever owns a pool, if it asks for it). Counting a call costs a third of a
+microsecond; what is made of the numbers, whoever asks for them pays (`server/metrics.py`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+
+__all__ = ["BOUNDS_S", "CallStatistics", "Statistics"]
+
+BOUNDS_S = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+"""The upper ends of the durations' buckets; the last one has none."""
+
+
+class CallStatistics:
+    """Of one function.
+
+    Attributes:
+        buckets: how many calls took so long, by `BOUNDS_S`.
+        seconds: how long all of them took.
+        failures: how many of those failed, by the error's code.
+        others: answers that no worker was asked for, by code: refused, or not modified.
+    """
+
+    __slots__ = ("buckets", "failures", "others", "seconds")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(BOUNDS_S) + 1)
+        self.seconds = 0.0
+        self.failures: Counter[str] = Counter()
+        self.others: Counter[str] = Counter()
+
+    def succeeded(self, seconds: float) -> None:
+        self.buckets[bisect_left(BOUNDS_S, seconds)] += 1
+        self.seconds += seconds
+
+    def failed(self, seconds: float, code: str) -> None:
+        self.succeeded(seconds)
+        self.failures[code] += 1
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many calls there were, by outcome: "ok", or a code."""
+        ok = sum(self.buckets) - self.failures.total()
+        return {"ok": ok, **(self.failures + self.others)}
+
+
+class Statistics(dict[str, CallStatistics]):
+    """Of all functions, by name; only those that were called are there."""
+
+    def __missing__(self, name: str) -> CallStatistics:
+        found = self[name] = CallStatistics()
+        return found
