@@ -245,9 +245,9 @@ def from_stranger(name: str, status: int, text: str) -> JSHostError:
     """
     if status in (502, 503, 504):
         return ConnectionError(
-            f"{name}: status {status}, not as a jshost host answers calls: a proxy reaches none, or "
-            "lost the one that it asked, so that the call may have run; or a host has no room for "
-            f"connections. It says: {text[:200]!r}"
+            f"{name}: status {status}, not as a jshost host answers calls: a proxy reaches none, "
+            "or lost the one that it asked, so that the call may have run; or a host has no room "
+            f"for connections. It says: {text[:200]!r}"
         )
     return UnexpectedResponse(
         f"{name}: status {status}, not as a jshost host answers: {text[:200]!r}"
