@@ -251,9 +251,7 @@ def test_what_no_jshost_host_answers_is_unexpected(name: str) -> None:
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_a_proxy_without_a_host_is_no_host(status: int) -> None:
     proxy = FakeHost(b"<h1>Bad Gateway</h1>", status, "text/html")
-    with pytest.raises(
-        ConnectionError, match=rf"^f: status {status}, and not from .* proxy .*Bad Gateway"
-    ):
+    with pytest.raises(ConnectionError, match=rf"^f: status {status}, .* proxy .*Bad Gateway"):
         Function("f", proxy).call()
     assert Function("f", proxy, fallback="so be it").call() == "so be it"
 
