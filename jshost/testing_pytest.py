@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from jshost.embedding.host import EmbeddedHost
     from jshost.testing import TestHost
 
 __all__ = ["js_host", "pytest_addoption"]
@@ -20,13 +21,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "the one that jshost's settings name.",
         default="",
     )
+    parser.addini(
+        "jshost_embedded",
+        "Whether js_host runs the functions in workers of the test session's own process, without "
+        "a server.",
+        type="bool",
+        default=False,
+    )
 
 
 @pytest.fixture(scope="session")
-def js_host(request: pytest.FixtureRequest) -> Iterator[TestHost]:
-    """A real host on a free port, for the whole session; all calls go to it."""
-    from jshost.testing import run_host
+def js_host(request: pytest.FixtureRequest) -> Iterator[TestHost | EmbeddedHost]:
+    """A real host, for the whole session; all calls go to it."""
+    from jshost.testing import run_embedded, run_host
 
+    run = run_embedded if request.config.getini("jshost_embedded") else run_host
     config: str = request.config.getini("jshost_config")
-    with run_host(request.config.rootpath / config if config else None) as host:
+    with run(request.config.rootpath / config if config else None) as host:
         yield host

@@ -1,33 +1,27 @@
-"""What a project's tests use: overridden functions, and a real host for a session."""
+"""What a project's tests use: functions that are answered for."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 import unittest
 from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from jshost import hooks
 from jshost.batches import batch
 from jshost.conf import settings
 from jshost.exceptions import (
-    ConfigError,
     ConnectionError,
     FunctionError,
     FunctionTimeout,
     HostUnavailable,
-    ProcessError,
 )
 from jshost.function import Function
-from jshost.testing import override_function, run_host
+from jshost.testing import override_function
 
 render = Function("render")
 
@@ -260,80 +254,3 @@ def test_hooks_hear_of_overridden_calls(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_cannot_be_meant(name: Any, options: dict[str, Any], complaint: str) -> None:
     with pytest.raises(TypeError, match=complaint):
         override_function(name, **options)
-
-
-# A real host
-
-CONFIG = """
-import os
-def double(number): print("doubling"); return number * 2
-functions = {"double": double, "pid": os.getppid}
-"""
-
-
-def test_run_host_serves_for_a_while_and_for_this_program_only(tmp_path: Path) -> None:
-    (tmp_path / "host.config.py").write_text(CONFIG)
-    settings.configure(SOURCE_ROOT=tmp_path, FUNCTION_TIMEOUT=3)
-    with run_host() as host:
-        assert Function("double").call(number=2) == 4
-        assert Function("pid").call() == host.pid
-        assert host.status["config"]["functions"] == ["double", "pid"]
-        assert host.status["config"]["workers"] == 1
-        assert "doubling" in host.log_text()
-        assert settings.FUNCTION_TIMEOUT == 3
-        with override_function("double", returns=5):
-            assert Function("double").call(number=2) == 5
-    assert settings.ROOT_URL is None
-    assert not psutil.pid_exists(host.pid)
-    with pytest.raises(ConnectionError, match="No running host serves"):
-        Function("double").call(number=2)
-
-
-def test_run_host_takes_the_options_of_serve(tmp_path: Path) -> None:
-    (tmp_path / "other.config.py").write_text(CONFIG)
-    with run_host(tmp_path / "other.config.py", "--workers", "2") as host:
-        assert host.status["config"]["workers"] == 2
-
-
-def test_run_host_says_why_it_does_not_start(tmp_path: Path) -> None:
-    (tmp_path / "host.config.py").write_text("import no_such_module")
-    with pytest.raises(ProcessError, match="no_such_module"), run_host(tmp_path / "host.config.py"):
-        pytest.fail("it started")
-    settings.configure(SOURCE_ROOT=tmp_path / "nowhere")
-    with pytest.raises(ConfigError, match="there is none of"), run_host():
-        pytest.fail("it started")
-    assert settings.ROOT_URL is None
-
-
-TEST_FILE = """
-from jshost import Function
-from jshost.testing import TestHost
-
-def test_first(js_host):
-    assert Function("double").call(number=2) == 4
-    assert Function("pid").call() == js_host.pid
-
-def test_second(js_host):
-    test_first(js_host)
-    assert isinstance(js_host, TestHost)
-    assert js_host.log_text().count("doubling") == 2
-"""
-
-
-@pytest.mark.parametrize("ini", ["", "jshost_config = functions/host.config.py"])
-def test_the_fixture_runs_one_host_for_a_session(tmp_path: Path, ini: str) -> None:
-    config = tmp_path / ("functions" if ini else "") / "host.config.py"
-    config.parent.mkdir(exist_ok=True)
-    config.write_text(CONFIG)
-    (tmp_path / "test_it.py").write_text(TEST_FILE)
-    (tmp_path / "pytest.ini").write_text(f"[pytest]\nfilterwarnings = error\n{ini}")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "jshost.testing_pytest"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTEST_ADDOPTS": ""},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert "2 passed" in done.stdout, done.stdout + done.stderr

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jshost.conf import settings
 from jshost.embedding.sources import CODE, Source, read_source
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from jshost.embedding.host import EmbeddedHost
     from jshost.function import Function
 
-__all__ = ["default_host", "embedded", "javascript"]
+__all__ = ["default_host", "embedded", "javascript", "stand_in"]
 
 
 def embedded(
@@ -89,6 +92,20 @@ _lock = threading.Lock()
 def default_host() -> EmbeddedHost:
     """What `Function` calls where the setting EMBEDDED is on: one host for each config file."""
     return _shared(settings.config_path())
+
+
+@contextlib.contextmanager
+def stand_in(config: Path, host: EmbeddedHost) -> Iterator[None]:
+    """Until the end of a ``with``, `default_host` is this host where the settings name `config`."""
+    before = _hosts.get(config)
+    _hosts[config] = host
+    try:
+        yield
+    finally:
+        if before is None:
+            del _hosts[config]
+        else:
+            _hosts[config] = before
 
 
 def _shared(key: object) -> EmbeddedHost:

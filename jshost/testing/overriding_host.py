@@ -1,0 +1,237 @@
+"""A host without a process, that answers for one overridden function. Runs in: callers."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+
+from jshost import wire
+from jshost.exceptions import RemoteError
+from jshost.host import JSHost
+from jshost.http1 import Response
+from jshost.multipart import Part, decode_parts, encode_parts
+
+__all__ = ["OverridingHost"]
+
+
+class OverridingHost(JSHost):
+    """A host without a process, that serves one overridden function."""
+
+    def __init__(self, answer: Callable[[str, bytes], Any]) -> None:
+        super().__init__(root_url="http://overridden.invalid")
+        self._result = answer
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> Response:
+        return self._answer(target, headers, body, _finished)
+
+    async def arequest(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> Response:
+        import asyncio
+
+        if not target.startswith("/batch?"):
+            result = self._result  # an async callable runs on the caller's loop
+            try:
+                value = await _afinished(result(headers["Content-Type"], body))
+            except RemoteError as error:
+                return _failure(error)
+            return _success(value)
+        return await asyncio.to_thread(self.request, method, target, headers, body, timeout_s)
+
+    def _answer(
+        self, target: str, headers: Mapping[str, str], body: bytes, finished: Callable[[Any], Any]
+    ) -> Response:
+        content_type = headers["Content-Type"]
+        if target.startswith("/batch?"):
+            parts = [self._part(part, finished) for part in decode_parts(content_type, body)]
+            answer_type, content = encode_parts(parts)
+            return Response(200, {"content-type": answer_type}, content)
+        try:
+            return _success(finished(self._result(content_type, body)))
+        except RemoteError as error:
+            return _failure(error)
+
+    def _part(self, call: Part, finished: Callable[[Any], Any]) -> Part:
+        try:
+            value = finished(self._result(call.content_type, call.data))
+        except RemoteError as error:
+            response = _failure(error)
+            return Part("error", "application/json", response.content)
+        response = _success(value)
+        return Part("result", response.content_type, response.content)
+
+    def stream(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> Any:
+        try:
+            values = self._result(headers["Content-Type"], body)
+        except RemoteError as error:
+            return _failure(error)
+        if inspect.isasyncgen(values) or inspect.isawaitable(values):
+            values = _finished(values)
+        if isinstance(values, list) or inspect.isgenerator(values):
+            return _Sent(iter(values))
+        return _success(values)
+
+    async def astream(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float | None,
+    ) -> Any:
+        try:
+            values = self._result(headers["Content-Type"], body)
+            if inspect.isawaitable(values):
+                values = await values
+        except RemoteError as error:
+            return _failure(error)
+        if isinstance(values, list) or inspect.isgenerator(values):
+            values = _as_async(iter(values))
+        return _AsyncSent(values) if inspect.isasyncgen(values) else _success(values)
+
+
+class _Sent:
+    """What a generator sends, as an open response with events."""
+
+    status_code = 200
+    headers: Mapping[str, str] = {"content-type": "text/event-stream"}
+
+    def __init__(self, values: Iterator[Any]) -> None:
+        self._values: Iterator[Any] | None = values
+
+    def read(self) -> bytes:
+        if self._values is None:
+            return b""
+        try:
+            return _event("chunk", next(self._values))
+        except StopIteration as end:
+            self._values = None
+            return _event("result", end.value)
+        except RemoteError as error:
+            self._values = None
+            return _error_event(error)
+
+    def close(self) -> None:
+        values, self._values = self._values, None
+        if inspect.isgenerator(values):
+            values.close()
+
+
+class _AsyncSent:
+    """As `_Sent`, for a loop."""
+
+    status_code = 200
+    headers = _Sent.headers
+
+    def __init__(self, values: Any) -> None:
+        self._values = values
+
+    async def read(self) -> bytes:
+        if self._values is None:
+            return b""
+        try:
+            return _event("chunk", await anext(self._values))
+        except StopAsyncIteration:
+            self._values = None
+            return _event("result", None)
+        except RemoteError as error:
+            self._values = None
+            return _error_event(error)
+
+    async def close(self) -> None:
+        values, self._values = self._values, None
+        if values is not None:
+            await values.aclose()
+
+
+def _event(kind: str, value: Any) -> bytes:
+    form, data = wire.encode_result(value, force_json=True, what=f"{kind} of an override")
+    if form == wire.BYTES:
+        return b"event: %s-bytes\ndata: %s\n\n" % (kind.encode(), base64.b64encode(data))
+    if form == wire.MULTIPART and kind == "result":
+        return b"event: result-multipart\ndata: %s\n\n" % base64.b64encode(data)
+    if form == wire.MULTIPART:
+        raise TypeError("a streamed value may be bytes, but not hold bytes inside")
+    return b"event: %s\ndata: %s\n\n" % (kind.encode(), data)
+
+
+def _error_event(error: RemoteError) -> bytes:
+    return b"event: error\ndata: %s\n\n" % json.dumps(error.envelope()).encode()
+
+
+async def _as_async(values: Iterator[Any]) -> AsyncIterator[Any]:
+    try:
+        for value in values:
+            yield value
+    finally:
+        if inspect.isgenerator(values):
+            values.close()
+
+
+async def _afinished(value: Any) -> Any:
+    """What a call without streaming gets: an awaited result, or the list of what was sent."""
+    if inspect.isasyncgen(value):
+        return [each async for each in value]
+    if inspect.isawaitable(value):
+        return await value
+    return _collected(value) if inspect.isgenerator(value) else value
+
+
+def _finished(value: Any) -> Any:
+    if inspect.isasyncgen(value) or inspect.isawaitable(value):
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(1) as thread:  # the caller's may have a loop that runs
+            return thread.submit(asyncio.run, _afinished(value)).result()
+    return _collected(value) if inspect.isgenerator(value) else value
+
+
+def _collected(generator: Any) -> Any:
+    """The generator's result where it has one, else the list of what it sent, as hosts have it."""
+    values = []
+    while True:
+        try:
+            values.append(next(generator))
+        except StopIteration as end:
+            return values if end.value is None else end.value
+
+
+def _success(value: Any) -> Response:
+    form, data = wire.encode_result(value)
+    content_type = {
+        wire.TEXT: "text/plain; charset=utf-8",
+        wire.BYTES: "application/octet-stream",
+        wire.JSON: "application/json",
+    }.get(form)
+    if content_type is None:
+        boundary = data[2 : data.index(b"\r\n")].decode()
+        content_type = f"multipart/form-data; boundary={boundary}"
+    return Response(200, {"content-type": content_type}, data)
+
+
+def _failure(error: RemoteError) -> Response:
+    body = json.dumps(error.envelope()).encode()
+    return Response(error.status, {"content-type": "application/json"}, body)
