@@ -20,6 +20,7 @@ import click
 from jshost import __version__
 from jshost.cli_manager import COMMANDS
 from jshost.cli_reload import reload as reload_command
+from jshost.cli_top import top
 from jshost.exceptions import ConfigError, JSHostError
 from jshost.options import HostOptions
 
@@ -69,6 +70,7 @@ def main() -> None:
 
 for _command in (*COMMANDS, reload_command):
     main.add_command(_command)
+main.add_command(top)
 
 
 def _option_flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -128,12 +130,21 @@ def _server_arguments(action: str, config: Path, **extra: Any) -> list[str]:
     "-j", "--json", "as_json", is_flag=True, help="Say where it listens as one JSON line."
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log every call, and debug messages.")
+@click.option("--access-log", is_flag=True, help="Log every request.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="How lines are logged.",
+)
 @click.option("--reload", is_flag=True, help="Run edited code at the next call; for development.")
 def serve(
     config: Path | None,
     logfile: str | None,
     as_json: bool,
     verbose: bool,
+    access_log: bool,
+    log_format: str,
     reload: bool,
     **flags: Any,
 ) -> None:
@@ -151,6 +162,8 @@ def serve(
         logfile=logfile,
         json=as_json,
         verbose=verbose,
+        accessLog=access_log,
+        logFormat=log_format,
         reload=reload,
     )
     os.execv(command[0], command)  # the same process id: a supervisor watches the host itself

@@ -2,7 +2,8 @@
 
 The command line starts it, with one JSON object: ``{"action": "serve" | "describe",
 "config": path, "overrides": {...}, "node": path | null, "logfile": path | null, "json": bool,
-"verbose": bool, "managed": bool, "reload": bool}``.
+"verbose": bool, "accessLog": bool, "logFormat": "text" | "json", "managed": bool,
+"reload": bool}``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,13 @@ def _run(arguments: dict[str, Any]) -> int:
         sys.stdout.write(json.dumps(config) + "\n")
         return 0
     managed = bool(arguments.get("managed"))
-    set_up_logging(arguments["logfile"], arguments["verbose"], managed)
+    set_up_logging(
+        arguments["logfile"],
+        arguments["verbose"],
+        managed,
+        access_log=bool(arguments.get("accessLog")),
+        as_json=arguments.get("logFormat") == "json",
+    )
     start = Start(
         config_file, overrides, node, arguments["json"], managed, bool(arguments.get("reload"))
     )

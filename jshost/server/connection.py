@@ -296,13 +296,17 @@ class Connection(asyncio.Protocol):
     def _log(self, request: Request, status: int) -> None:
         if not access_logger.isEnabledFor(logging.INFO):
             return
+        method, ms = request.head.method, (time.monotonic() - self._began) * 1000
+        target = request.target.decode("latin-1")  # as sent: an escaped line end stays one
+        fields = {"method": method, "path": target, "status": status, "ms": round(ms, 3)}
         access_logger.info(
             "%s %s %d %.1f ms %s",
-            request.head.method,
-            request.target.decode("latin-1"),  # as sent: an escaped line end stays one
+            method,
+            target,
             status,
-            (time.monotonic() - self._began) * 1000,
+            ms,
             request.request_id,
+            extra={"fields": {**fields, "requestId": request.request_id}},
         )
 
     # The server

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import logging.handlers
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,32 @@ class _RotatedLogFile(_SaysOnce, logging.handlers.RotatingFileHandler):
     pass
 
 
-def set_up_logging(logfile: str | None, verbose: bool, rotate: bool) -> None:
+class _JsonFormatter(logging.Formatter):
+    """Each record as one line of JSON: time, level, logger, message, and what `extra` has in
+    `fields`: worker, function, requestId, and of a request its method, path, status and ms."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        entry: dict[str, Any] = {
+            "time": at.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            entry["stack"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+def set_up_logging(
+    logfile: str | None,
+    verbose: bool,
+    rotate: bool,
+    *,
+    access_log: bool = False,
+    as_json: bool = False,
+) -> None:
     """Send the host's and its workers' lines to a file (rotated or not) or to stderr.
 
     Raises:
@@ -69,12 +96,13 @@ def set_up_logging(logfile: str | None, verbose: bool, rotate: bool) -> None:
             handler = _LogFile(logfile, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigError(f"{logfile}: cannot be written: {error.strerror}") from error
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    handler.setFormatter(_JsonFormatter() if as_json else logging.Formatter(LOG_FORMAT))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger("jshost").setLevel(logging.DEBUG if verbose else logging.INFO)
-    logging.getLogger("jshost.access").setLevel(logging.INFO if verbose else logging.WARNING)
+    access_level = logging.INFO if verbose or access_log else logging.WARNING
+    logging.getLogger("jshost.access").setLevel(access_level)
 
 
 def reopen_log() -> None:

@@ -104,7 +104,9 @@ class Gate:
         while isinstance(cause, RemoteError):
             lines.append(f"Caused by: {cause.stack or cause}")
             cause = cause.__cause__
-        logger.error("[%s] %s failed: %s", request_id, error.name, "\n".join(lines))
+        fields = {"function": error.name, "requestId": request_id}
+        text = "\n".join(lines)
+        logger.error("[%s] %s failed: %s", request_id, error.name, text, extra={"fields": fields})
         message = f"internal error {request_id}"
         return type(error)(message, name=error.name, code=error.code, request_id=request_id)
 

@@ -284,10 +284,11 @@ class WorkerChannel:
 
 def log_line(worker: WorkerChannel, level: int, line: Line) -> None:
     """Log what a function said, with the worker's and the call's id."""
-    where = f"worker {worker.number}"
+    where, fields = f"worker {worker.number}", {"worker": worker.number, "text": line.text}
     if line.function:
         where += f" {line.function} {line.request_id}"
-    output_logger.log(level, "[%s] %s", where, line.text)
+        fields |= {"function": line.function, "requestId": line.request_id}
+    output_logger.log(level, "[%s] %s", where, line.text, extra={"fields": fields})
 
 
 class OutputPipe:

@@ -222,6 +222,7 @@ class Pools:
                 "pid": pool.workers[worker.number].process.pid,
                 "state": worker.state.value,
                 "calls": len(worker.calls),
+                "memory": pool.workers[worker.number].process.memory(),
             }
             for pool in self._pools
             for worker in pool.scheduler.workers.values()
