@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import math
 import threading
 import time
@@ -27,11 +28,22 @@ class LoopWatch:
         self._fd = reactor.fileno()
         self._timer: asyncio.TimerHandle | None = None
         self._settles = False
+        self._context: contextvars.Context | None = None
         loop.add_reader(self._fd, self._pump)
 
     def _pump(self) -> None:
+        if self._context is None:
+            self._pump_now()
+        else:
+            self._context.run(self._pump_now)
+
+    def _pump_now(self) -> None:
         with self._reactor as reactor:
             reactor.pump()
+
+    def follow(self) -> None:
+        """From now on, what is printed belongs to the code that runs now: a notebook's cell."""
+        self._context = contextvars.copy_context()
 
     def settle_soon(self) -> None:
         """Under the lock: send what is held when the loop's turn is over, so that it goes
