@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "BaseController",
     "ConfigError",
     "ConnectionError",
     "Function",
@@ -51,8 +52,10 @@ if TYPE_CHECKING:
     from jshost.host import JSHost
     from jshost.workers.caching import cacheable
     from jshost.workers.context import current_call
+    from jshost.workers.controllers import BaseController
 
 _HOMES = {
+    "BaseController": "jshost.workers.controllers",
     "Function": "jshost.function",
     "JSHost": "jshost.host",
     "abatch": "jshost.batches",

@@ -141,6 +141,24 @@ export class Decoder {
  */
 
 /**
+ * A CALL's payload: `header length u16 · header · body`.
+ *
+ * @param {CallHeader} header
+ * @param {Buffer} body
+ * @returns {Buffer}
+ */
+export function joinCall(header, body) {
+  const text = JSON.stringify(header);
+  const size = Buffer.byteLength(text);
+  if (size > 0xffff) throw new FrameError(`a header of ${size} bytes is over the ${0xffff} of a CALL`);
+  const payload = Buffer.allocUnsafe(2 + size + body.length);
+  payload.writeUInt16BE(size, 0);
+  payload.write(text, 2);
+  payload.set(body, 2 + size);
+  return payload;
+}
+
+/**
  * A CALL's payload as its header and the body's bytes.
  *
  * @param {Buffer} payload

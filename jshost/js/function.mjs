@@ -183,7 +183,7 @@ export class Stream {
   /** Whether the function has returned. */
   hasEnded = false;
 
-  /** @param {(stream: Stream) => AsyncGenerator<any, void>} begin */
+  /** @param {(stream: Stream) => AsyncIterator<any, void> & {return(): Promise<unknown>}} begin */
   constructor(begin) {
     this.#values = begin(this);
   }

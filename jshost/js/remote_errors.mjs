@@ -75,6 +75,7 @@ export class RemoteError extends JSHostError {
     this.errorName = envelope.name ?? '';
     /** The remote stack or traceback, or "". */
     this.remoteStack = envelope.stack ?? '';
+    Object.defineProperty(this, 'remoteStack', {enumerable: false}); // the text of a PythonError has it
     /** What else the remote error had: `code`, `statusCode`, … */
     this.properties = envelope.properties ?? {};
     /** The id under which both sides logged the call. */
@@ -113,6 +114,7 @@ export class PythonError extends FunctionError {
     this.name = envelope.name || 'PythonError';
     /** Python's own traceback. */
     this.traceback = this.remoteStack;
+    Object.defineProperty(this, 'traceback', {enumerable: false});
     const last = [...this.traceback.matchAll(PLACE)].pop();
     /** The file that raised it, and the line in it. */
     this.module = last?.[1];
@@ -173,7 +175,8 @@ export function errorFrom(envelope) {
   const isPython = stack.startsWith(TRACEBACK) || stack.includes(`\n${TRACEBACK}`);
   const known = Object.hasOwn(CODES, code) ? CODES[code] : FunctionError;
   const Class = isPython && known === FunctionError ? PythonError : known;
-  const headline = envelope.name && Class !== PythonError ? `${envelope.name}: ${message}` : message;
+  if (Class === PythonError) return new Class(message, envelope);
+  const headline = envelope.name ? `${envelope.name}: ${message}` : message;
   return new Class(envelope.function ? `${envelope.function}: ${headline}` : headline, envelope);
 }
 

@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from jshost.exceptions import ConfigError
@@ -19,22 +20,27 @@ from jshost.workers.context import HostContext
 __all__ = ["describe_failure", "load_config", "project_files"]
 
 
-def load_config(path: Path) -> HostContext:
+def load_config(path: Path, serve: str = "") -> HostContext:
     """Run a config file as the module ``host_config``, its folder first on `sys.path`.
+
+    Args:
+        serve: what of a file that is no config is served: "module", the functions of one that has
+            no `functions`; "controller", the methods of its Controller.
 
     Raises:
         ConfigError: its functions are not what they should be; the text says which.
         BaseException: whatever the file itself raises.
     """
     sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location("host_config", path)
+    is_taken = not path.stem.isidentifier() or path.stem in sys.modules
+    name = "host_config" if not serve or is_taken else path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["host_config"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
-    functions = getattr(module, "functions", {})
-    host = HostContext(module, _checked(path, functions))
+    host = HostContext(module, _functions_of(path, module, serve))
     extend = getattr(module, "extend_host", None)
     if extend is not None:
         if not callable(extend):
@@ -128,6 +134,17 @@ def project_files(path: Path, error: BaseException | None = None) -> list[str]:
     if isinstance(error, SyntaxError) and error.filename:
         files.add(str(Path(error.filename).absolute()))
     return sorted(files)
+
+
+def _functions_of(path: Path, module: ModuleType, serve: str) -> dict[str, Callable[..., Any]]:
+    if serve:
+        from jshost.workers import python_objects
+
+        if serve == "controller":
+            return python_objects.controller_functions(path, module)
+        if not hasattr(module, "functions") and not hasattr(module, "extend_host"):
+            return python_objects.public_functions(module)
+    return _checked(path, getattr(module, "functions", {}))
 
 
 def _checked(path: Path, functions: Any) -> dict[str, Callable[..., Any]]:

@@ -315,7 +315,7 @@ def main() -> None:
         # A .pyc is told from its source by whole seconds: two saves in one would run the first.
         sys.dont_write_bytecode = True
     try:
-        host = python_config.load_config(path)
+        host = python_config.load_config(path, settings.get("serve", ""))
         options = python_config.read_options(host, settings["options"])
         files = python_config.project_files(path)
         cached = caching.describe(host.functions, files)

@@ -1,0 +1,23 @@
+// @ts-check
+/** The clock that pools go by. Runs in: programs that own Python workers. */
+
+const POLL_MS = 2;
+const LONGEST_POLL_MS = 50;
+
+/** Seconds of a monotonic clock. */
+export function now() {
+  return performance.now() / 1000;
+}
+
+/**
+ * Wait until the condition holds, or so long; looks less and less often.
+ *
+ * @param {() => boolean} condition
+ * @param {number} limitMs
+ */
+export async function until(condition, limitMs) {
+  const deadline = performance.now() + limitMs;
+  for (let pauseMs = POLL_MS; !condition() && performance.now() < deadline; pauseMs = Math.min(pauseMs * 1.1, LONGEST_POLL_MS)) {
+    await new Promise((resolve) => void setTimeout(resolve, pauseMs).unref());
+  }
+}
