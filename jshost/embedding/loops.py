@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from collections.abc import Callable
 from jshost.workers.reactor import Reactor
 
 __all__ = ["LoopWatch"]
+
+KERNEL_BEAT_S = 0.2
 
 
 class LoopWatch:
@@ -28,22 +31,21 @@ class LoopWatch:
         self._fd = reactor.fileno()
         self._timer: asyncio.TimerHandle | None = None
         self._settles = False
-        self._context: contextvars.Context | None = None
-        loop.add_reader(self._fd, self._pump)
+        # In no context: what reads for all belongs to none of them. Jupyter would show what
+        # functions print under the cell that was the first to call, whichever runs.
+        contextvars.Context().run(loop.add_reader, self._fd, self._pump)
+        if "ipykernel" in sys.modules:
+            self._beat()
 
     def _pump(self) -> None:
-        if self._context is None:
-            self._pump_now()
-        else:
-            self._context.run(self._pump_now)
-
-    def _pump_now(self) -> None:
         with self._reactor as reactor:
             reactor.pump()
 
-    def follow(self) -> None:
-        """From now on, what is printed belongs to the code that runs now: a notebook's cell."""
-        self._context = contextvars.copy_context()
+    def _beat(self) -> None:
+        """Wake the loop now and then: Jupyter's kernel tells a loop of an interrupt without waking
+        it (ipykernel issue 881), and a call that is awaited may wake it as late as it ends."""
+        if self.is_attached:
+            self.loop.call_later(KERNEL_BEAT_S, self._beat)
 
     def settle_soon(self) -> None:
         """Under the lock: send what is held when the loop's turn is over, so that it goes
@@ -73,7 +75,7 @@ class LoopWatch:
         if self._timer is not None:
             self._timer.cancel()
         delay_s = min(max(self.planned - time.monotonic(), 0), 3600.0)
-        self._timer = self.loop.call_later(delay_s, self._on_timer)
+        self._timer = contextvars.Context().run(self.loop.call_later, delay_s, self._on_timer)
 
     def _on_timer(self) -> None:
         self.planned = math.inf

@@ -65,7 +65,6 @@ class Runtime:
         self._waiting: list[Callable[[], None]] = []
         self._watches: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopWatch] | None = None
         self._last_watch: LoopWatch | None = None
-        self._is_in_notebook = "ipykernel" in sys.modules
         self._caretaker: threading.Thread | None = None
         self._closing = threading.Lock()
         self.pools = make_pools(self)
@@ -181,8 +180,6 @@ class Runtime:
         loop = asyncio.get_running_loop()
         last = self._last_watch
         if last is not None and last.loop is loop:
-            if self._is_in_notebook:
-                last.follow()
             return last
         watches = self._watches
         if watches is None:
@@ -198,8 +195,6 @@ class Runtime:
                     del watches[each]
                 watches[loop] = watch
                 self.reactor.on_leave = self._plan_loops
-        if self._is_in_notebook:
-            watch.follow()
         self._last_watch = watch
         return watch
 
