@@ -45,8 +45,9 @@ export class PendingCall {
 
   /** @param {import('./remote_errors.mjs').Envelope} envelope */
   error(envelope) {
-    const error = errorFrom({...envelope, function: this.name, requestId: this.requestId});
-    return atSite(error, this.site);
+    const whole = {...envelope, function: this.name, requestId: this.requestId};
+    const wasRaised = envelope.code === 'function_failed';
+    return atSite(wasRaised ? new PythonError(envelope.message ?? '', whole) : errorFrom(whole), this.site);
   }
 }
 

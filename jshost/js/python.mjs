@@ -101,14 +101,14 @@ export class Python {
 
   /**
    * @param {string | URL} file
-   * @param {PythonOptions & {serve: string, properties?: unknown}} options
+   * @param {PythonOptions & {serve: string}} options
+   * @param {EventEmitter} [events]
    * @returns {Promise<Python & Record<string, any>>}
    */
-  static async start(file, {serve, ...options}) {
+  static async start(file, {serve, ...options}, events = new EventEmitter()) {
     const {cwd = process.cwd(), env = {}} = options;
     const whole = path.resolve(file instanceof URL || String(file).startsWith('file:') ? fileURLToPath(file) : file);
     const found = await findPython({python: options.python, folder: path.dirname(whole)});
-    const events = new EventEmitter();
     const anchor = new Anchor();
     const launch = {python: found.path, cwd, env: {...process.env, ...env}, serve};
     const wanted = Object.fromEntries(Object.entries(options).filter(([name]) => !OWN_OPTIONS.has(name)));
@@ -148,10 +148,10 @@ export class Python {
    * @param {string} name
    * @param {Record<string, unknown>} [args]
    * @param {CallOptions} [options]
+   * @param {CallSite} [site]
    * @returns {Stream}
    */
-  stream(name, args = {}, {timeout = this.#timeout, signal} = {}) {
-    const site = callSite(this.stream);
+  stream(name, args = {}, {timeout = this.#timeout, signal} = {}, site = callSite(this.stream)) {
     const encoded = encodeCall(args);
     return new Stream((stream) => new Chunks((chunks) => {
       signal?.throwIfAborted();

@@ -8,6 +8,7 @@ functions run on one event loop in the main thread, which is started when there 
 Uses the standard library only: it must also run where jshost's own dependencies are missing.
 """
 
+# ruff: noqa: E402  which jshost is imported is decided first
 from __future__ import annotations
 
 import contextvars
@@ -21,10 +22,19 @@ from pathlib import Path
 from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
+OWN = Path(__file__).parent.parent.parent
 try:
-    import jshost  # noqa: F401
+    import jshost
+
+    if not Path(jshost.__file__).is_relative_to(OWN):  # the npm package's copy runs this
+        import runpy
+
+        own = runpy.run_path(str(OWN / "jshost" / "__init__.py"))
+        if own["__version__"] != jshost.__version__:  # whose frames may differ
+            del sys.modules["jshost"]
+            sys.path.insert(0, str(OWN))
 except ImportError:  # started from a copy that is not installed
-    sys.path.append(str(Path(__file__).parent.parent.parent))
+    sys.path.append(str(OWN))
 
 from jshost import wire
 from jshost.workers import caching, context, frames, python_config

@@ -1,0 +1,5 @@
+// @ts-check
+/** Everything that `require` gives; see load.cjs. Runs in: callers. */
+
+export * from './index.mjs';
+export {Bindings} from './bindings.mjs';
