@@ -14,6 +14,7 @@ dataclass                      an object of its fields
 lazy Django string             ``str``
 lazy Django object             what it stands for (``request.user``, ``csrf_token``)
 QuerySet's values()            a list of objects, or of arrays for values_list()
+NumPy, pandas                  see `tables`
 =============================  ==============================================
 
 bytes, bytearray, memoryview and files open in binary mode may stand anywhere: JSON cannot say
@@ -61,6 +62,10 @@ class Encoder(JSONEncoder):
         custom = getattr(o, "__json__", None)
         if custom is not None and not isinstance(o, type):
             return custom()
+        if "numpy" in sys.modules:
+            plain = _plain_of_table(o)
+            if plain is not o:
+                return plain
         for types, rule in _rules():
             if isinstance(o, types):
                 return rule(o)
@@ -69,6 +74,13 @@ class Encoder(JSONEncoder):
         if "django.utils.functional" in sys.modules:
             return _plain_of_django(o, super().default)
         return super().default(o)
+
+
+def _plain_of_table(o: Any) -> Any:
+    from jshost.tables import NOT_THEIRS, plain_of_table
+
+    plain = plain_of_table(o)
+    return o if plain is NOT_THEIRS else plain
 
 
 def _plain_of_django(o: Any, otherwise: Callable[[Any], Any]) -> Any:

@@ -1,6 +1,7 @@
 // @ts-check
 /** What the tests of a private Python share: a folder of Python files, and what is ended behind each test. */
 
+import {spawnSync} from 'node:child_process';
 import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import path from 'node:path';
@@ -55,14 +56,14 @@ export function heard(py, event, test = () => true) {
   return new Promise((resolve) => py.on(event, (data) => test(data) && resolve(data)));
 }
 
-/** @param {number} pid */
+/**
+ * Whether a process runs; one that has ended and that nobody has waited for does not.
+ *
+ * @param {number} pid
+ */
 export function isRunning(pid) {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+  const {status, stdout} = spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], {encoding: 'utf8'});
+  return status === 0 && !stdout.startsWith('Z');
 }
 
 /**
