@@ -234,6 +234,77 @@ def test_an_interrupted_follower_is_forgotten(reactor: Reactor) -> None:
     wire.close()
 
 
+def test_a_leader_that_left_without_a_word_is_replaced(reactor: Reactor) -> None:
+    lost, other = Waiter(), Waiter()
+    wire = Wire(reactor, [lost, other])
+    with reactor:
+        reactor.enter(lost)  # and is interrupted before it waits
+    thread = waiting(reactor, other)
+    wire.theirs.send(b"\1")
+    thread.join(10)
+    assert (reactor._leader, thread.is_alive()) == (None, False)
+    wire.close()
+
+
+def test_a_leader_that_was_taken_for_lost_follows(reactor: Reactor) -> None:
+    late, mine, nobody = Waiter(), Waiter(), Waiter()
+    wire = Wire(reactor, [late, mine, nobody])
+    thread = waiting(reactor, late)
+    wait_until(lambda: reactor._leader is late, 5, "leader")
+    with reactor:
+        reactor._leader = mine
+    wire.theirs.send(b"\2")
+    wait_until(lambda: late in reactor._followers, 5, "follower")
+    wire.theirs.send(b"\1\0")
+    reactor.wait(mine)
+    thread.join(5)
+    assert (reactor._leader, reactor._followers, thread.is_alive()) == (None, {}, False)
+    wire.close()
+
+
+@pytest.mark.parametrize("how", ["call_soon", "call_later", "post"])
+def test_what_was_interrupted_is_done_again(reactor: Reactor, how: str) -> None:
+    seen: list[str] = []
+
+    def work() -> None:
+        seen.append("begun")
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+        seen.append("done")
+
+    def begin() -> None:
+        with reactor:
+            if how == "call_later":
+                reactor.call_later(0, work)
+                reactor.pump()
+            else:
+                getattr(reactor, how)(work)
+
+    with pytest.raises(KeyboardInterrupt):
+        begin()
+    with reactor:
+        reactor.pump()
+    assert seen == ["begun", "begun", "done"]
+
+
+def test_an_interrupted_print_loses_no_other(reactor: Reactor) -> None:
+    seen: list[int] = []
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    def begin() -> None:
+        with reactor:
+            reactor.call_unlocked(interrupted)
+            reactor.call_unlocked(lambda: seen.append(1))
+
+    with pytest.raises(KeyboardInterrupt):
+        begin()
+    with reactor:
+        pass
+    assert seen == [1]
+
+
 def test_a_waiter_may_wait_again(reactor: Reactor) -> None:
     waiter, leader = Waiter(), Waiter()
     wire = Wire(reactor, [waiter, leader])

@@ -74,13 +74,10 @@ class Answer(Waiter):
     def _tell(self) -> None:
         self._runtime.reactor.done(self)
 
-    def wait(self) -> None:
-        """Wait for it; whatever interrupts that cancels the call."""
-        try:
-            self._runtime.reactor.wait(self)
-        except BaseException:
-            self._runtime.cancel(self)
-            raise
+    def leave(self) -> None:
+        """Nobody waits for it any more: the call is cancelled."""
+        self._runtime.reactor.leave(self)
+        self._runtime.cancel(self)
 
     def response(self) -> Response:
         payload = self._payload
@@ -203,6 +200,7 @@ class StreamAnswer(_Events):
             reactor.released()
             reactor.wait(self)
         except BaseException:
+            reactor.leave(self)
             self.leave()
             raise
 

@@ -57,6 +57,7 @@ class RequestTaker:
         if runtime is None or not runtime.is_loaded:
             runtime = self._loaded()
         reactor = runtime.reactor
+        answer: Answer | None = None
         try:
             with reactor.lock:
                 reactor.refresh()
@@ -65,11 +66,15 @@ class RequestTaker:
                 self._begin(runtime, route, call, answer)
                 reactor.enter(answer)
                 reactor.settle()
+            reactor.released()
+            reactor.wait(answer)
         except RemoteError as error:
             reactor.released()
             return error_response(error)
-        reactor.released()
-        answer.wait()
+        except BaseException:  # whatever interrupts it cancels the call
+            if answer is not None:
+                answer.leave()
+            raise
         return answer.response()
 
     async def asend_call(self, call: PreparedCall) -> Response:
@@ -209,6 +214,7 @@ class RequestTaker:
             reactor.released()
             reactor.wait(waiter)
         except BaseException:
+            reactor.leave(waiter)
             batch.cancel(runtime.cancel_call)
             raise
         return _batch_response(runtime, batch)

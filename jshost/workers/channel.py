@@ -123,6 +123,9 @@ class WorkerChannel:
             return
         except OSError:
             data = b""
+        except BaseException:  # Ctrl-C, after the read: what it got is lost
+            self.process.kill()
+            raise
         if not data:
             if self.is_connected:
                 self._disconnect()
@@ -196,8 +199,12 @@ class WorkerChannel:
 
     def _flush(self) -> None:
         if self._held:
-            data, self._held = b"".join(self._held), []
-            self._write(data)
+            try:
+                data, self._held = b"".join(self._held), []
+                self._write(data)
+            except BaseException:  # Ctrl-C: nobody knows what was sent
+                self.process.kill()
+                raise
 
     def _write(self, data: bytes) -> None:
         if self._unsent:

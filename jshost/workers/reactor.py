@@ -5,7 +5,9 @@ Runs in: programs that own workers.
 A thread that waits for its answer becomes the leader if there is none: it polls, without the lock,
 and carries out what came, with it. When its own answer has come it hands the lead to a follower, of
 those that sleep until theirs. So a lone caller pays for no other thread, and many for one wake-up
-each. An asyncio loop takes part by watching `fileno` and calling `pump`.
+each. An asyncio loop takes part by watching `fileno` and calling `pump`. An interrupt (Ctrl-C) may
+strike anywhere, also where a leader would hand the lead on: a follower that has slept for long
+looks whether there is a leader still.
 
 All that a pool does happens under `lock`, in whichever thread. `with reactor:` takes it, and on the
 way out carries out what was planned with `call_soon`, and wakes a leader that would sleep for too
@@ -35,6 +37,10 @@ logger = logging.getLogger("jshost.pool")
 
 MAX_EVENTS = 64
 LONGEST_SLEEP_S = 3600.0
+DOUBTFUL_S = 0.5
+"""After so long a follower wants a sign of life from the leader,"""
+SIGN_S = 0.1
+"""which has so long for it."""
 FRESH_S = 0.002
 """How old what is known of the descriptors may be before a call looks at them."""
 
@@ -171,38 +177,45 @@ class Reactor:
         """Behind the lock: do what others might wait for while we have it."""
         while self._after:
             after, self._after = self._after, deque()
-            for callback in after:
-                callback()
-        if self._posted and self.lock.acquire(False):
-            self.__exit__()  # else who has it looks at what was posted, as we did
+            try:
+                while after:
+                    after.popleft()()
+            except BaseException:
+                self._after.extendleft(reversed(after))
+                raise
+        if self._posted:
+            self._settle_posted()
 
     def post(self, callback: Callback) -> None:
         """Have it called under the lock, soon, by somebody: for finalizers, which may run in a
         thread that holds the lock."""
         self._posted.append(callback)
-        if self.lock.acquire(False):
-            self.__exit__()
+        self._settle_posted()
+
+    def _settle_posted(self) -> None:
+        if not self.lock.locked():  # else who has it looks at what was posted, as we do
+            with self.lock:
+                self.settle()
+            self.released()
 
     def run(self, callback: Callback) -> None:
         """Call it under the lock, which this thread must not have."""
+        self._soon.append(callback)
         with self.lock:
-            self._run(callback)
             self.settle()
         self.released()
 
     def _run_soon(self) -> None:
         for queue in (self._posted, self._soon):
             while queue:
-                self._run(queue.popleft())
+                self._run(queue[0])  # after Ctrl-C in mid-work, whoever has the lock next does it
+                queue.popleft()
 
     def _run(self, callback: Callback) -> None:
         try:
             callback()
         except Exception:
             logger.exception("a mistake of jshost's own; please report it")
-        except BaseException:  # Ctrl-C in mid-work: whoever has the lock next does it again
-            self._soon.append(callback)
-            raise
 
     # Waiting
 
@@ -232,22 +245,27 @@ class Reactor:
                     self._lead(waiter)
                 else:
                     assert waiter.signal is not None
-                    waiter.signal.acquire()
+                    if not waiter.signal.acquire(timeout=DOUBTFUL_S):
+                        self._doubt(waiter)
             if self._leader is waiter:  # it was given the lead, and its answer, while it slept
-                self._leave(waiter)
+                self.leave(waiter)
         except BaseException:
-            self._leave(waiter)
+            self.leave(waiter)
             raise
 
     def _lead(self, waiter: Waiter) -> None:
         """Sleep until something happens, and carry it out."""
         events = self._poller.poll(self._sleep_s, MAX_EVENTS)
         with self.lock:
-            self._sleeps_until = 0.0
+            if self._leader is waiter:
+                self._sleeps_until = 0.0
             self._dispatch(events)
             if self._soon or self._posted:
                 self._run_soon()
-            if not waiter.is_done:
+            if self._leader is not waiter:  # it gave no sign of life in time
+                if not waiter.is_done:
+                    self.enter(waiter)
+            elif not waiter.is_done:
                 self._plan_sleep()
             else:
                 self._leader = None
@@ -258,7 +276,23 @@ class Reactor:
         if self._after or self._posted:
             self.released()
 
-    def _leave(self, waiter: Waiter) -> None:
+    def _doubt(self, waiter: Waiter) -> None:
+        """Take the lead, if who has it gives no sign of life: an interrupt may have struck before
+        it could hand it on."""
+        with self.lock:
+            leader, polled_at = self._leader, self._polled_at
+            self._wake()
+        assert waiter.signal is not None
+        if waiter.signal.acquire(timeout=SIGN_S):
+            return
+        with self.lock:
+            is_asleep = self._leader is leader and self._polled_at == polled_at
+            if is_asleep and not waiter.is_done:
+                self._followers.pop(waiter, None)
+                self._leader = waiter
+                self._plan_sleep()
+
+    def leave(self, waiter: Waiter) -> None:
         """Wait no more, whatever for: somebody else takes the lead."""
         with self.lock:
             self._followers.pop(waiter, None)
@@ -314,9 +348,12 @@ class Reactor:
         now = self._polled_at = time.monotonic()
         timers = self._timers
         while timers and timers[0][0] <= now:
-            due = heapq.heappop(timers)[2].callback
-            if due is not None:
-                self._run(due)
+            first = timers[0]
+            if first[2].callback is not None:
+                self._run(first[2].callback)
+                first[2].callback = None
+            if timers[0] is first:
+                heapq.heappop(timers)
 
     def _wake(self) -> None:
         self._sleeps_until = 0.0
