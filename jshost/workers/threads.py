@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -11,12 +12,23 @@ __all__ = ["Threads"]
 
 T = TypeVar("T")
 
+TICK_S = 0.001
+FEW_TASKS = 5
+"""Tasks that fewer than these are finished of in a tick are worth another thread."""
+IDLE_TICKS = 10
+"""So many ticks without a task let the watcher sleep."""
+
 
 class Threads(Generic[T]):
-    """Leader and followers: one thread reads, the others run what was read or wait.
+    """One thread reads tasks and runs them itself; others join it where that takes long.
 
-    `read` blocks until there are new tasks and returns them; `run` runs one. At most `limit`
-    tasks run at once, so that one thread is always free to read.
+    Handing a task to another thread costs more than a short task itself. So the thread that has
+    read runs what it has read, one task after another, and reads again. A watcher looks every
+    `TICK_S` whether tasks take longer than that is worth: then it wakes a thread that reads in the
+    place of the one that runs, and one for each task that waits. At most `limit` tasks run at
+    once, so that one thread is always free to read.
+
+    `read` blocks until there are new tasks and returns them; `run` runs one.
     """
 
     def __init__(
@@ -28,9 +40,16 @@ class Threads(Generic[T]):
         self._condition = threading.Condition(threading.Lock())
         self._tasks: deque[T] = deque()
         self._reading = False
+        self._over = False
         self._running = 0
+        self._finished = 0
         self._idle = 0
+        self._coming = 0
+        """Threads that were woken or started, and have not looked for work yet."""
         self._threads = 0
+        self._watched = False
+        self._wanted = threading.Event()
+        self._watcher: threading.Thread | None = None
 
     def start(self) -> None:
         with self._condition:
@@ -52,49 +71,82 @@ class Threads(Generic[T]):
             return True
 
     def _loop(self) -> None:
-        task: T | None = None
+        with self._condition:
+            self._coming -= 1
+            task = self._choose()
         while True:
-            with self._condition:
-                if task is not None:
-                    self._running -= 1
-                task = self._choose()
             if task is None:
                 read = self._read()
-                if read is None:
-                    return
                 with self._condition:
                     self._reading = False
+                    if read is None:
+                        self._over = True
+                        return
                     self._tasks.extend(read)
-                    task = self._take()
-                    if task is not None:
-                        self._wake(1 + min(len(self._tasks), self._limit - self._running))
-                if task is None:
-                    continue
-            self._run(task)
+                    task = self._choose()
+            else:
+                self._run(task)
+                with self._condition:
+                    self._running -= 1
+                    self._finished += 1
+                    task = self._choose()
 
     def _choose(self) -> T | None:
         """A task to run, or None: this thread is the one that reads now."""
         while True:
-            task = self._take()
-            if task is not None:
-                return task
-            if not self._reading:
+            if self._tasks and self._running < self._limit:
+                self._running += 1
+                if not self._watched:
+                    self._watch()
+                return self._tasks.popleft()
+            if not self._reading and not self._over:
                 self._reading = True
                 return None
             self._idle += 1
             self._condition.wait()
-
-    def _take(self) -> T | None:
-        if not self._tasks or self._running >= self._limit:
-            return None
-        self._running += 1
-        return self._tasks.popleft()
+            self._coming -= 1
 
     def _wake(self, wanted: int) -> None:
         waking = min(wanted, self._idle)
         self._idle -= waking
         self._condition.notify(waking)
-        for _ in range(min(wanted - waking, self._limit + 1 - self._threads)):
+        starting = min(wanted - waking, self._limit + 1 - self._threads)
+        self._coming += waking + max(starting, 0)
+        for _ in range(starting):
             self._threads += 1
             name = f"jshost-{self._threads}"
             threading.Thread(target=self._loop, name=name, daemon=True).start()
+
+    # The watcher
+
+    def _watch(self) -> None:
+        self._watched = True
+        self._wanted.set()
+        if self._watcher is None:
+            self._watcher = threading.Thread(
+                target=self._watch_tasks, name="jshost-watcher", daemon=True
+            )
+            self._watcher.start()
+
+    def _watch_tasks(self) -> None:
+        finished, idle = 0, 0
+        while True:
+            self._wanted.wait()
+            time.sleep(TICK_S)
+            with self._condition:
+                if self._finished - finished < FEW_TASKS:
+                    self._help()
+                is_idle = self._finished == finished and not self._tasks and self._reading
+                idle = idle + 1 if is_idle else 0
+                finished = self._finished
+                if idle > IDLE_TICKS:
+                    self._watched = False
+                    self._wanted.clear()
+
+    def _help(self) -> None:
+        """Wake threads for what the running ones do not get to."""
+        wanted = min(len(self._tasks), self._limit - self._running)
+        if not self._reading and not self._over:
+            wanted += 1
+        if wanted > self._coming:
+            self._wake(wanted - self._coming)
