@@ -90,7 +90,7 @@ def _one_caller(profile: Profile) -> list[Step]:
         Step("echo_5m", {**echo, "text_bytes": 5_000_000, "count": 5, "seconds": profile.large_s}),
         Step("batch", batch, needs="batch"),
         Step("stream", {**stream, "function": "chunks"}, needs="stream"),
-        Step("stream_async", {**stream, "function": "async_chunks"}, needs="stream"),
+        Step("stream_async", {**stream, "function": "async_chunks"}, needs="stream_async"),
     ]
 
 
@@ -103,6 +103,11 @@ def _many_callers(profile: Profile) -> list[Step]:
             Step(f"tasks_32_{loop}", {**tasks, "loop": loop}, needs="async")
             for loop in ("uvloop", "asyncio")
         ],
+        Step(
+            "in_flight_32",
+            {"op": "in_flight", "calls": 32, "seconds": profile.throughput_s},
+            needs="in_flight",
+        ),
         Step("sleep_32", {"op": "fan", "callers": 32, "ms": SLEEP_MS}, needs="sleep"),
         Step("killed", {"op": "killed", "ms": KILLED_MS}, needs="kill"),
     ]

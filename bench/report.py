@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import million
+import node_report
 import wanted
+from node_rows import NODE_ROWS
 from results import Results
 from rows import BARE_PROGRAMS, FLOOR, IMPORTS, Row
 from tables import NOTHING, rounded, table
@@ -119,6 +121,7 @@ def markdown(
     rows: Sequence[Row], results: Results, machine: dict[str, str], rounds: int, date: str
 ) -> str:
     """Return the whole report: tables, failures, how it was measured, on what and when."""
+    rows, all_rows = [row for row in rows if row not in NODE_ROWS], rows
     parts = [
         "# Benchmark",
         f"Measured {date}.",
@@ -135,15 +138,16 @@ def markdown(
         "## Start and memory",
         _table(rows, START, results),
         _bare_programs(results),
+        *node_report.markdown([row for row in all_rows if row in NODE_ROWS], results),
         "## Imports, over a bare interpreter",
         _imports(results),
     ]
     if runs := million.kept_runs():
         heading = f"## A million calls (`bench/million.py`, {runs[0].date})"
         parts += [heading, million.markdown(runs)]
-    if failures := _failures(rows, results):
+    if failures := _failures(all_rows, results):
         parts += ["## Failures", failures]
-    parts += ["## How", NOTES.format(rounds=rounds).strip()]
+    parts += ["## How", (NOTES + node_report.NOTES).format(rounds=rounds).strip()]
     parts += ["## Machine", "\n".join(f"- {name}: {value}" for name, value in machine.items())]
     return "\n\n".join(parts) + "\n"
 
@@ -204,17 +208,12 @@ def _wanted(results: Results) -> str:
     lines = []
     for goal in wanted.GOALS:
         reached = [goal.reached(results, key) for key in (goal.javascript, goal.python)]
-        cells = [NOTHING if one is None else _reached(goal, one) for one in reached]
+        cells = [goal.verdict(one) for one in reached]
         lines.append([goal.what, goal.wanted, *cells])
     verdicts = {run.row: million.verdict(run) for run in million.kept_runs()}
     cells = [verdicts.get(key, NOTHING) for key in (wanted.JAVASCRIPT, wanted.PYTHON)]
     lines.append([million.WHAT, "flat", *cells])
     return table(["what", "wanted", "JavaScript", "Python"], lines)
-
-
-def _reached(goal: wanted.Goal, number: float) -> str:
-    text = rounded(number) + goal.unit
-    return f"{text} ✓" if goal.is_reached_by(number) else f"**{text} ✗**"
 
 
 def _imports(results: Results) -> str:

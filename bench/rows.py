@@ -35,6 +35,7 @@ __all__ = [
     "ROWS",
     "Import",
     "Row",
+    "jshost_host",
 ]
 
 FLOOR, PAIR_FLOOR = "floor", "floor-pair"
@@ -60,7 +61,8 @@ class Row:
     ``workers`` are the numbers of workers that the CPU-burning load is measured with.
     ``can`` is what it can do besides calls one after another, from one thread: "threads", "sleep"
     (many at once that wait), "burn" (its functions have Node's clock of CPU time), "async",
-    "batch", "stream", "kill" (its client says which process to kill).
+    "batch", "stream", "stream_async", "kill" (its client says which process to kill), "in_flight"
+    (many at once, from a Node program).
     """
 
     key: str
@@ -113,10 +115,12 @@ def _js_host(_: Endpoint) -> list[str]:
     return ["node", str(binary), str(HOSTS / "peer.config.js")]
 
 
-def _jshost(config: Path) -> Callable[[Endpoint], list[str]]:
+def jshost_host(config: str) -> Callable[[Endpoint], list[str]]:
+    """Return what makes the command of a jshost host that serves a file of hosts/."""
+
     def host(endpoint: Endpoint) -> list[str]:
         where = ["--uds", endpoint.path] if endpoint.path else ["-p", str(endpoint.port)]
-        return [PROJECT_PYTHON, "-m", "jshost", "serve", str(config), *where]
+        return [PROJECT_PYTHON, "-m", "jshost", "serve", str(HOSTS / config), *where]
 
     return host
 
@@ -158,10 +162,10 @@ def _jshost_row(
         arguments=_root_url,
         first=first_jshost,
         first_environment=WITH_JSHOST,
-        host=_jshost(HOSTS / config),
+        host=jshost_host(config),
         over_unix_socket=over_unix_socket,
         workers=workers,
-        can=ANY | {"async", "batch", "stream"},
+        can=ANY | {"async", "batch", "stream", "stream_async"},
     )
 
 
@@ -175,7 +179,7 @@ def _embedded_row(key: str, name: str, config: str) -> Row:
         arguments=lambda _: {"config": path},
         first=lambda _: first_embedded(path),
         first_environment=WITH_JSHOST,
-        can=frozenset({"threads", "sleep", "async", "batch", "stream", "kill"}),
+        can=frozenset({"threads", "sleep", "async", "batch", "kill", "stream", "stream_async"}),
     )
 
 

@@ -18,6 +18,7 @@ from types import FrameType
 
 from machine import describe
 from measure import Profile, measure_memory, run_rounds, stations
+from node_rows import NODE_ROWS
 from pictures import draw
 from processes import BENCH
 from report import markdown
@@ -28,6 +29,7 @@ from startup import measure_startup
 __all__ = ["main"]
 
 IMAGES = BENCH.parent / "docs" / "images"
+ALL_ROWS = (*ROWS, *NODE_ROWS)
 QUICK = Profile(
     rounds=2,
     tiny_s=0.15,
@@ -74,10 +76,10 @@ def main() -> int:
     machine = describe()
     report = markdown(rows, results, machine, profile.rounds, date)
     print(report, end="")
-    if len(rows) == len(ROWS):
+    if len(rows) == len(ALL_ROWS):
         (BENCH / "results.md").write_text(report)
         IMAGES.mkdir(parents=True, exist_ok=True)
-        for name, picture in draw(rows, results, date).items():
+        for name, picture in draw(ROWS, results, date).items():
             (IMAGES / f"{name}.svg").write_text(picture)
     if arguments.json:
         whole = {"date": date, "machine": machine, **dataclasses.asdict(results)}
@@ -88,9 +90,9 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="some two minutes, less exact")
-    keys = ", ".join(row.key for row in ROWS)
+    keys = ", ".join(row.key for row in ALL_ROWS)
     parser.add_argument(
-        "--only", type=_rows, default=list(ROWS), metavar="ROW,...", help=f"of: {keys}"
+        "--only", type=_rows, default=list(ALL_ROWS), metavar="ROW,...", help=f"of: {keys}"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number there")
     return parser.parse_args()
@@ -98,12 +100,12 @@ def _arguments() -> argparse.Namespace:
 
 def _rows(text: str) -> list[Row]:
     keys = text.split(",")
-    known = {row.key for row in ROWS}
+    known = {row.key for row in ALL_ROWS}
     if unknown := [key for key in keys if key not in known]:
         raise argparse.ArgumentTypeError(
             f"no row {', '.join(unknown)}; the rows are {', '.join(sorted(known))}"
         )
-    return [row for row in ROWS if row.key in keys]
+    return [row for row in ALL_ROWS if row.key in keys]
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
