@@ -7,29 +7,16 @@ are plain sockets, not asyncio transports: nothing has to be closed before the l
 from __future__ import annotations
 
 import asyncio
-import math
-import os
 import socket
 import time
 import weakref
 from collections.abc import Mapping
 from typing import Protocol
 
-from jshost.http1 import Endpoint, Response, ResponseParser
-from jshost.transport import (
-    LARGE_READ_BYTES,
-    MAX_IDLE,
-    MAX_IDLE_S,
-    QUEUE_POLL_S,
-    READ_BYTES,
-    DeadlinePassed,
-    can_look,
-    forget_after_fork,
-    is_plain,
-    no_host,
-    nothing_came,
-    raise_translated,
-)
+from jshost.connections import no_host, raise_translated
+from jshost.connections_async import Connection, connected, connected_unix
+from jshost.http1 import Endpoint, Response
+from jshost.transport import MAX_IDLE, DeadlinePassed, forget_after_fork, is_plain
 
 __all__ = ["AsyncOpenResponse", "AsyncPlainTransport", "AsyncTransport", "connect"]
 
@@ -83,8 +70,8 @@ class AsyncPlainTransport:
 
     def __init__(self, root_url: str, token: str = "") -> None:
         self._endpoint = Endpoint(root_url, token)
-        self._idle: list[_Connection] = []
-        self._connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
+        self._idle: list[Connection] = []
+        self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
         """All that there are, those that wait for an answer, too."""
         weakref.finalize(self, _close_all, self._idle)
         forget_after_fork(self)
@@ -142,7 +129,7 @@ class AsyncPlainTransport:
         for connection in list(self._connections):
             connection.abandon()
 
-    def keep(self, connection: _Connection) -> None:
+    def keep(self, connection: Connection) -> None:
         """Keep a connection whose answer is whole, or close it."""
         connection.rest()
         if connection.can_be_kept and len(self._idle) < MAX_IDLE:
@@ -150,7 +137,7 @@ class AsyncPlainTransport:
         else:
             connection.close()
 
-    def _sent(self, data: bytes, deadline: float | None) -> _Connection | None:
+    def _sent(self, data: bytes, deadline: float | None) -> Connection | None:
         """Send a request over a kept connection, where one is open; what was closed by the host
         before any of it was sent is not counted."""
         while self._idle:
@@ -162,22 +149,22 @@ class AsyncPlainTransport:
 
     async def _opened(
         self, data: bytes, deadline: float | None, timeout_s: float | None
-    ) -> _Connection:
+    ) -> Connection:
         """As `_sent`, over a new connection."""
         connection = await self._open(timeout_s)
         connection.send_first(data, deadline)
         return connection
 
-    async def _open(self, timeout_s: float | None) -> _Connection:
+    async def _open(self, timeout_s: float | None) -> Connection:
         endpoint = self._endpoint
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout_s):
                 if endpoint.unix_path is not None:
-                    sock = await _connected_unix(endpoint.unix_path)
+                    sock = await connected_unix(endpoint.unix_path)
                 else:
                     sock = await self._open_tcp(loop)
-                connection = _Connection(sock, endpoint, loop)
+                connection = Connection(sock, endpoint, loop)
                 self._connections.add(connection)
                 return connection
         except OSError as error:
@@ -192,7 +179,7 @@ class AsyncPlainTransport:
         failure: OSError = OSError(f"{host} has no address")
         for family, _, _, _, address in found:
             try:
-                sock = await _connected(family, address)
+                sock = await connected(family, address)
             except OSError as error:
                 failure = error
                 continue
@@ -201,256 +188,20 @@ class AsyncPlainTransport:
         raise failure
 
 
-async def _connected(family: int, address: object) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, address)  # type: ignore[arg-type]
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-async def _connected_unix(path: str) -> socket.socket:
-    """As `transport._connect_unix`; asyncio takes its EAGAIN for a connection in progress."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        while True:
-            try:
-                sock.connect(path)
-            except BlockingIOError:
-                await asyncio.sleep(QUEUE_POLL_S)
-            else:
-                return sock
-    except BaseException:
-        sock.close()
-        raise
-
-
-def _close_all(connections: list[_Connection]) -> None:
+def _close_all(connections: list[Connection]) -> None:
     while connections:
         connections.pop().close()
-
-
-class _Connection:
-    """One kept-alive connection, whose socket the loop watches as long as it is open.
-
-    As a context: an error closes it, and is raised as our callers know it.
-    """
-
-    def __init__(
-        self, sock: socket.socket, endpoint: Endpoint, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self._root_url = endpoint.root_url
-        self._can_look = can_look(sock)
-        self.unsent: memoryview | None = None
-        """What the socket's buffer has not taken of a request."""
-        self.parser = ResponseParser()
-        self._socket = sock
-        self._loop = loop
-        self._broken: OSError | None = None
-        """Why nothing more can be sent; what was answered before may still be read."""
-        self._failure: BaseException | None = None
-        """Why nothing more will come."""
-        self._is_closed = False
-        self._is_waiting = False
-        self._paused = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._rested_at = 0.0
-        self._deadline = math.inf
-        self._timer: asyncio.TimerHandle | None = None
-        """One for many requests: where it finds that another deadline counts, it is set anew."""
-        self._timer_at = math.inf
-        loop.add_reader(sock, self._on_readable)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is not None:
-            self.close()
-            raise_translated(self._root_url, error)
-
-    def is_quiet(self) -> bool:
-        """Whether nothing came since the last answer, no end either, and it is not too old."""
-        if not self.can_be_kept or self._loop.is_closed():
-            return False
-        if time.monotonic() - self._rested_at > MAX_IDLE_S:
-            return False
-        if self._can_look:
-            return nothing_came(self._socket)
-        try:
-            self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
-        return False
-
-    @property
-    def can_be_kept(self) -> bool:
-        return self.parser.keep_alive and self._broken is None and self._failure is None
-
-    def send_first(self, data: bytes, deadline: float | None) -> bool:
-        """Send a request, as far as the socket's buffer takes it at once, and expect its response
-        until the deadline (monotonic seconds).
-
-        Returns False where the connection is closed already, and nothing was sent.
-        """
-        self.parser.begin()
-        self._is_waiting = True
-        if deadline is not None:
-            self._deadline = deadline
-            if deadline < self._timer_at:
-                self._set_timer()
-        try:
-            sent = self._socket.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            self._broken = error
-            return False
-        if sent < len(data):
-            self.unsent = memoryview(data)[sent:]
-        return True
-
-    async def send_rest(self) -> None:
-        """Send what the socket's buffer did not take, unless the host answers already."""
-        rest, self.unsent = self.unsent, None
-        self._loop.add_writer(self._socket, self._wake)
-        try:
-            while rest and not self.parser.has_head and self._broken is None:
-                if self._failure is not None:
-                    return  # `more` raises it
-                waiter = self._waiter = self._loop.create_future()
-                await waiter
-                try:
-                    rest = rest[self._socket.send(rest) :]
-                except BlockingIOError:
-                    continue
-                except OSError as error:
-                    self._broken = error  # an answer (413, say) may have come before it
-        finally:
-            self._loop.remove_writer(self._socket)
-        if rest and self._broken is None:
-            self._broken = OSError("answered before the request was whole")
-
-    def more(self) -> asyncio.Future[None]:
-        """What is done once some more of the response has come; to be awaited at once.
-
-        Raises, as awaiting it does:
-            TimeoutError, OSError: the deadline passed, the connection broke.
-            ValueError: what came is not HTTP.
-        """
-        if self._failure is not None or self._is_closed:
-            raise self._failure or OSError("closed")
-        if self._paused:
-            self._paused = False
-            self._loop.add_reader(self._socket, self._on_readable)
-        waiter = self._waiter = self._loop.create_future()
-        return waiter
-
-    def _on_readable(self) -> None:
-        try:
-            size = LARGE_READ_BYTES if self.parser.has_head else READ_BYTES
-            received = self._socket.recv(size)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._fail(error)
-            return
-        if not self._is_waiting or self.parser.complete:  # an end, or bytes that nobody asked for
-            self._fail(OSError("closed by the host"))
-            return
-        if not received:
-            if not self.parser.end():
-                self._fail(self._broken or OSError("closed by the host"))
-                return
-            self._broken = OSError("closed by the host")  # which says that the response is whole
-            self._loop.remove_reader(self._socket)
-        else:
-            try:
-                self.parser.feed(received)
-            except ValueError as error:
-                self._fail(error)
-                return
-        if self._waiter is not None:
-            self._wake()
-        elif not self.parser.complete:  # a stream whose reader is busy: let the host wait
-            self._paused = True
-            self._loop.remove_reader(self._socket)
-
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = self._deadline
-        left = max(self._deadline - time.monotonic(), 0)
-        self._timer = self._loop.call_later(left, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer, self._timer_at = None, math.inf
-        if self._deadline <= time.monotonic():
-            self._fail(TimeoutError())
-        elif self._deadline != math.inf:
-            self._set_timer()
-
-    def _fail(self, error: BaseException) -> None:
-        self._failure = error
-        self._loop.remove_reader(self._socket)
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(error)
-
-    def rest(self) -> None:
-        """The response is whole."""
-        self._is_waiting = False
-        self._deadline = math.inf
-        self._rested_at = time.monotonic()
-
-    def close(self) -> None:
-        if self._is_closed:
-            return
-        self._is_closed = True
-        self.rest()
-        if self._timer is not None:
-            self._timer.cancel()
-        if not self._loop.is_closed():
-            self._loop.remove_reader(self._socket)
-        self._socket.close()
-
-    def close_soon(self) -> None:
-        """Close it on its loop, from whichever thread."""
-        if self._is_closed or self._loop.is_closed():
-            self.close()
-        else:
-            self._loop.call_soon_threadsafe(self.close)
-
-    def abandon(self) -> None:
-        """Close our copy of the socket, and leave the loop alone: after a fork, its selector is
-        the parent's, too."""
-        self._is_closed = True
-        self._failure = OSError("closed")
-        descriptor = self._socket.detach()  # uvloop would put `close` off until it is not watched
-        if descriptor >= 0:
-            os.close(descriptor)
 
 
 class _OpenResponse:
     """A response that is still coming."""
 
-    def __init__(self, transport: AsyncPlainTransport, connection: _Connection) -> None:
+    def __init__(self, transport: AsyncPlainTransport, connection: Connection) -> None:
         head = connection.parser.response()
         self.status_code = head.status_code
         self.headers = head.headers
         self._transport = transport
-        self._connection: _Connection | None = connection
+        self._connection: Connection | None = connection
 
     async def read(self) -> bytes:
         connection = self._connection

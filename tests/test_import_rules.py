@@ -102,6 +102,7 @@ def test_workers_know_nothing_of_http() -> None:
 def test_an_embedded_host_needs_no_server_and_no_http() -> None:
     forbidden = ["jshost.server", "jshost.host", "jshost.transport", "jshost.http1", "psutil"]
     forbidden += ["jshost.transport_async", "jshost.transport_httpx", "httptools", "http", "uvloop"]
+    forbidden += ["jshost.connections", "jshost.connections_async"]
     modules = inside("jshost.embedding")
     assert len(modules) > 5
     assert breaches(modules, lambda name: not belongs(name, forbidden)) == []

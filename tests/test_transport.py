@@ -22,13 +22,13 @@ from tiny_server import Connection, TinyServer, echo, unix_url
 from transports import TIMEOUT_S, Connect, LoopThread, OnLoop, post, to, to_tcp
 
 from jshost import transport_async
+from jshost.connections import raise_translated
 from jshost.exceptions import ConnectionError, UnexpectedResponse
 from jshost.transport import (
     DeadlinePassed,
     PlainTransport,
     Transport,
     connect,
-    raise_translated,
 )
 from jshost.transport_async import AsyncPlainTransport
 from jshost.transport_httpx import AsyncHttpxTransport, HttpxTransport

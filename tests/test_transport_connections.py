@@ -18,7 +18,8 @@ from conftest import wait_until
 from tiny_server import Connection, TinyServer, echo
 from transports import TIMEOUT_S, Connect, post, to
 
-from jshost.transport import MAX_IDLE, PlainTransport, can_look
+from jshost.connections import can_look
+from jshost.transport import MAX_IDLE, PlainTransport
 from jshost.transport_async import AsyncPlainTransport
 
 __all__ = ["to"]  # a fixture
@@ -396,8 +397,8 @@ def test_a_connection_that_has_been_idle_for_long_is_not_used(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its host may be about to close it: the request would be lost on its way."""
-    monkeypatch.setattr("jshost.transport.MAX_IDLE_S", 0.0)
-    monkeypatch.setattr("jshost.transport_async.MAX_IDLE_S", -1.0)
+    monkeypatch.setattr("jshost.connections.MAX_IDLE_S", 0.0)
+    monkeypatch.setattr("jshost.connections_async.MAX_IDLE_S", -1.0)
 
     async def post_twice(root_url: str) -> None:
         transport = AsyncPlainTransport(root_url)
