@@ -109,7 +109,7 @@ def test_an_embedded_host_needs_no_server_and_no_http() -> None:
 
 
 def test_pools_are_driven_by_any_loop() -> None:
-    names = "channel", "loop", "pool", "pools", "process", "reactor"
+    names = "channel", "loop", "pool", "pool_calls", "pools", "process", "reactor"
     modules = [f"jshost.workers.{name}" for name in names]
     assert breaches(modules, lambda name: top(name) != "asyncio") == []
 
