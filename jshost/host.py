@@ -11,34 +11,26 @@ import logging
 import os
 import shlex
 import sys
-import threading
-import time
 import weakref
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jshost.conf import URL_SCHEMES, settings
 from jshost.exceptions import ConfigError, ConnectionError, JSHostError, UnexpectedResponse
-from jshost.response import Response, aread_whole, read_whole
-from jshost.transport import DeadlinePassed, OpenResponse, Transport, connect
+from jshost.host_requests import HostRequests
+from jshost.transport import DeadlinePassed
 from jshost.verbosity import CONNECT, DISCONNECT, PROCESS_START, PROCESS_STOP, report
 
 if TYPE_CHECKING:
-    import asyncio
     from pathlib import Path
 
-    from jshost.function import HttpCall
     from jshost.manager import JSHostManager
-    from jshost.transport_async import AsyncOpenResponse, AsyncTransport
 
 __all__ = ["JSHost", "host", "manager"]  # noqa: F822  manager: see __getattr__
 
 STATUS_TIMEOUT_S = 5.0
-MOVING_S = 1.0
-MOVING_POLL_S = 0.02
 
 
-class JSHost:
+class JSHost(HostRequests):
     """A host: the one at `root_url`, or the running one that serves `config_file`.
 
     Args:
@@ -60,6 +52,7 @@ class JSHost:
         root_url: str | None = None,
         token: str | None = None,
     ) -> None:
+        super().__init__()
         self._config_file = _absolute(config_file) if config_file is not None else None
         if root_url is not None and not root_url.startswith(URL_SCHEMES):
             raise ConfigError(
@@ -67,12 +60,7 @@ class JSHost:
             )
         self._root_url = root_url.rstrip("/") if root_url is not None else None
         self._token = token
-        self._transport: Transport | None = None
-        self._async_transports: dict[asyncio.AbstractEventLoop, AsyncTransport] = {}
-        self._managed: dict[str, Any] | None = None
-        """What the manager said of the host that this process holds."""
         self._leaves_at_exit = False
-        self._lock = threading.Lock()
         _hosts.add(self)
 
     def __repr__(self) -> str:
@@ -228,12 +216,6 @@ class JSHost:
             "reload": settings.RELOAD,
         }
 
-    def after_fork(self) -> None:
-        """In a forked child: connections and the hold on a managed host are the parent's."""
-        self._lock = threading.Lock()
-        self._transport = self._managed = None
-        self._async_transports = {}
-
     def is_running(self) -> bool:
         """Whether a host answers."""
         try:
@@ -275,212 +257,12 @@ class JSHost:
         assert isinstance(config, dict)
         return config
 
-    def send_call(self, call: HttpCall) -> Response:
-        """Have a function called; `request` says what may go wrong."""
-        return self.request(*call.request())
-
-    async def asend_call(self, call: HttpCall) -> Response:
-        """As `send_call`, from any asyncio loop."""
-        return await self.arequest(*call.request())
-
-    # Requests; the two drivers differ in how they wait, and in nothing else
-
-    def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
-        """One HTTP request to the host; see `Transport.request`."""
-        moving: _Moving | None = None
-        while True:
-            transport = self._transport or self._connected()
-            try:
-                response = transport.request(method, target, headers, body, timeout_s)
-                if self._managed is None:
-                    return response
-                moving = moving or _Moving(self)
-                if not moving.tries_again(response):
-                    return response
-            except ConnectionError as error:
-                moving = moving or _Moving(self)
-                if not moving.tries_again(error):
-                    raise
-            time.sleep(MOVING_POLL_S)
-
-    def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> OpenResponse | Response:
-        """As `request`, with an answer of status 200 read as it comes; see `Transport.stream`."""
-        moving = _Moving(self)
-        while True:
-            transport = self._transport or self._connected()
-            try:
-                answer = transport.stream(method, target, headers, body, timeout_s)
-                if answer.status_code == 200:
-                    return answer
-                response = read_whole(answer)
-                if not moving.tries_again(response):
-                    return response
-            except ConnectionError as error:
-                if not moving.tries_again(error):
-                    raise
-            time.sleep(MOVING_POLL_S)
-
-    async def arequest(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
-        """As `request`, from any asyncio loop."""
-        import asyncio
-
-        moving: _Moving | None = None
-        loop = asyncio.get_running_loop()
-        while True:
-            transport = self._async_transports.get(loop) or await self._connected_async(loop)
-            try:
-                response = await transport.request(method, target, headers, body, timeout_s)
-                if self._managed is None:
-                    return response
-                moving = moving or _Moving(self)
-                if not moving.tries_again(response):
-                    return response
-            except ConnectionError as error:
-                moving = moving or _Moving(self)
-                if not moving.tries_again(error):
-                    raise
-            await _sleep(MOVING_POLL_S)
-
-    async def astream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> AsyncOpenResponse | Response:
-        """As `stream`, from any asyncio loop."""
-        import asyncio
-
-        moving = _Moving(self)
-        loop = asyncio.get_running_loop()
-        while True:
-            transport = self._async_transports.get(loop) or await self._connected_async(loop)
-            try:
-                answer = await transport.stream(method, target, headers, body, timeout_s)
-                if answer.status_code == 200:
-                    return answer
-                response = await aread_whole(answer)
-                if not moving.tries_again(response):
-                    return response
-            except ConnectionError as error:
-                if not moving.tries_again(error):
-                    raise
-            await _sleep(MOVING_POLL_S)
-
-    def _connected(self) -> Transport:
-        with self._lock:
-            self._transport = self._transport or connect(*self._locate()[1:])
-            return self._transport
-
-    async def _connected_async(self, loop: asyncio.AbstractEventLoop) -> AsyncTransport:
-        import asyncio
-
-        from jshost import transport_async
-
-        url, token = await asyncio.to_thread(self._locate_once)
-        transport = self._async_transports.get(loop)
-        if transport is None:
-            for other in [each for each in self._async_transports if each.is_closed()]:
-                self._async_transports.pop(other).close()
-            transport = self._async_transports[loop] = transport_async.connect(url, token)
-        return transport
-
-    def _locate_once(self) -> tuple[str, str]:
-        """Where the host is, and its token; one thread at a time looks, or has it started."""
-        with self._lock:
-            return self._locate()[1:]
-
-    def forget(self) -> None:
-        """Find the host anew at the next call: the settings, or the host, have changed."""
-        with self._lock:
-            transport, self._transport = self._transport, None
-            async_transports, self._async_transports = self._async_transports, {}
-        if transport is not None:
-            transport.close()
-        for loop, each in async_transports.items():
-            if loop.is_closed():
-                each.close()
-            else:
-                loop.call_soon_threadsafe(each.close)
-
     @property
     def _moves(self) -> bool:
         """Whether a restarted host may listen at another address than before."""
         return self._root_url is None and (
             self._config_file is not None or settings.ROOT_URL is None
         )
-
-
-class _Moving:
-    """One request to a host that may move: restarted hosts listen elsewhere."""
-
-    __slots__ = ("_give_up", "_host")
-
-    def __init__(self, host: JSHost) -> None:
-        self._host = host
-        self._give_up = 0.0
-
-    def tries_again(self, outcome: Response | ConnectionError) -> bool:
-        """Whether the host is to be found anew and asked again; for a second at most.
-
-        It is when nothing was sent, since nobody listens there: the host may have come back
-        elsewhere, or, when it was killed just now, the manager may not have noticed yet. And when
-        a managed host takes no more calls.
-        """
-        host = self._host
-        if isinstance(outcome, ConnectionError):
-            refused = isinstance(outcome.__cause__, ConnectionRefusedError | FileNotFoundError)
-            again = refused and host._moves
-            if host._moves and not refused:
-                host.forget()  # it may have died: the next call looks for it anew
-        else:
-            again = host._managed is not None and _is_leaving(outcome)
-        now = time.monotonic()
-        if not again or (self._give_up and now >= self._give_up):
-            return False
-        self._give_up = self._give_up or now + MOVING_S
-        host.forget()
-        return True
-
-
-async def _sleep(seconds: float) -> None:
-    import asyncio
-
-    await asyncio.sleep(seconds)
-
-
-def _is_leaving(response: Response) -> bool:
-    """Whether the host takes no more calls: it stops, or ends as its worker did. This call was
-    not begun, and the manager knows what comes next."""
-    if response.status_code != 503:
-        return False
-    try:
-        envelope = response.json()
-    except ValueError:
-        return False
-    return isinstance(envelope, dict) and envelope.get("code") == "draining"
 
 
 def _warn_in_production() -> None:
