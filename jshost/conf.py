@@ -7,7 +7,6 @@ A setting comes from the first of these that names it: `settings.configure(...)`
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import sys
 import threading
@@ -237,12 +236,18 @@ def _refuse_misspelled(environment: Mapping[str, str]) -> None:
         name = variable.removeprefix("JSHOST_")
         if name == variable or name in DEFAULTS:
             continue
-        if difflib.get_close_matches(name, DEFAULTS, 1, 0.85):
+        if _near(name, 0.85):
             raise ConfigError(_unknown(name, "the environment"))
 
 
+def _near(name: str, cutoff: float = 0.6) -> list[str]:
+    import difflib
+
+    return difflib.get_close_matches(name, DEFAULTS, 1, cutoff)
+
+
 def _unknown(name: str, source: str) -> str:
-    near = difflib.get_close_matches(name.upper(), DEFAULTS, 1)
+    near = _near(name.upper())
     hint = f' Did you mean "{near[0]}"?' if near else f" There are: {', '.join(DEFAULTS)}."
     return f'{source}: there is no setting "{name}".{hint}'
 

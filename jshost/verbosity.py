@@ -7,7 +7,6 @@ Messages go to the logger "jshost.activity", and to stderr where logging is not 
 from __future__ import annotations
 
 import enum
-import logging
 import sys
 
 __all__ = [
@@ -21,8 +20,6 @@ __all__ = [
     "Verbosity",
     "report",
 ]
-
-logger = logging.getLogger("jshost.activity")
 
 
 class Verbosity(enum.IntEnum):
@@ -50,6 +47,9 @@ def report(level: Verbosity, message: str, *args: object) -> None:
 
     if level > settings.VERBOSITY:
         return
+    import logging  # 7 ms that settings do not need
+
+    logger = logging.getLogger("jshost.activity")
     if not logger.hasHandlers():
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("jshost: %(message)s"))

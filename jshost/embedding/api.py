@@ -58,9 +58,7 @@ def _made(source: Source, options: Mapping[str, Any]) -> EmbeddedHost:
 
         return EmbeddedHost(source, options, first)
     except BaseException:
-        first.kill()
-        first.has_ended()
-        first.close()
+        first.discard()
         raise
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jshost.conf import settings
 from jshost.exceptions import ConfigError
-from jshost.workers.launch import DEFAULT_THREADS, launch_of
-from jshost.workers.process import JAVASCRIPT_SUFFIXES, JS_FOLDER, WorkerProcess, spawn
+from jshost.workers.launch import DEFAULT_THREADS, spawn_first
+from jshost.workers.process import JAVASCRIPT_SUFFIXES, JS_FOLDER, WorkerProcess
 
 if TYPE_CHECKING:
     from jshost.embedding.runtime import Runtime
@@ -52,13 +52,11 @@ class Source(NamedTuple):
             from jshost.options import read_options
 
             threads = read_options(options, "embedded").threads
-        return spawn(
-            launch_of(
-                self.config_file,
-                threads,
-                path_to_node=settings.PATH_TO_NODE,
-                environment=self.environment,
-            )
+        return spawn_first(
+            self.config_file,
+            threads,
+            path_to_node=settings.PATH_TO_NODE,
+            environment=self.environment,
         )
 
     def pools(self, runtime: Runtime, options: Mapping[str, Any]) -> Pools:

@@ -5,11 +5,13 @@
  * workers/caching.py does the same for Python.
  */
 
-import {createHash} from 'node:crypto';
 import {readFileSync} from 'node:fs';
+import {createRequire} from 'node:module';
 import {dirname, join, resolve} from 'node:path';
 import {ConfigError} from './config.mjs';
 
+/** Loaded where a function is cacheable: it takes some milliseconds. @type {() => typeof import('node:crypto')} */
+const crypto = () => createRequire(import.meta.url)('node:crypto');
 const LONGEST_S = 365 * 86_400;
 const DIGITS = 12;
 /** What says which packages are installed; the first two what npm really installed. */
@@ -75,6 +77,7 @@ export function fingerprint(config, files) {
       ahead.push(resolve(dirname(file), specifier));
     }
   }
+  const {createHash} = crypto();
   const hash = createHash('sha1').update(process.version).update(installed(dirname(config)) ?? '');
   for (const [, content] of [...contents].sort(([one], [other]) => (one < other ? -1 : 1))) {
     hash.update(createHash('sha1').update(content).digest());

@@ -3,13 +3,14 @@
  * Loading a host.config.js, .mjs or .cjs. Runs in: Node workers.
  */
 
-import {spawnSync} from 'node:child_process';
 import {existsSync, readFileSync} from 'node:fs';
 import {createRequire, isBuiltin} from 'node:module';
 import {dirname, join} from 'node:path';
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {loadingStack} from './stacks.mjs';
 
+/** Loaded when it is needed: it takes some milliseconds. @type {() => typeof import('node:child_process')} */
+const childProcess = () => createRequire(import.meta.url)('node:child_process');
 const REPORT_TIMEOUT_MS = 10_000;
 
 /** A mistake in a config file; the message says which, and how to mend it. */
@@ -138,6 +139,7 @@ function syntaxReport(stack, path) {
   let text = stack;
   if (!place.test(text) && !/\n\s+at /.test(text)) {
     const code = `await import(${JSON.stringify(pathToFileURL(path).href)})`;
+    const {spawnSync} = childProcess();
     const {stderr} = spawnSync(process.execPath, ['--input-type=module', '--eval', code], {
       stdio: ['ignore', 'ignore', 'pipe'],
       encoding: 'utf8',

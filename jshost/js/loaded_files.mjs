@@ -6,10 +6,10 @@
 import {createRequire, register} from 'node:module';
 import {sep} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {MessageChannel} from 'node:worker_threads';
 
 const INSTALLED = `${sep}node_modules${sep}`;
-const required = createRequire(import.meta.url).cache;
+const require = createRequire(import.meta.url);
+const required = require.cache;
 const OURS = fileURLToPath(new URL('.', import.meta.url));
 
 export class LoadedFiles {
@@ -26,6 +26,8 @@ export class LoadedFiles {
 
   /** Hear of ES modules too: Node keeps no list of them that one could read. */
   watchImports() {
+    /** @type {typeof import('node:worker_threads')} */
+    const {MessageChannel} = require('node:worker_threads'); // some milliseconds that others need not wait
     const {port1, port2} = new MessageChannel();
     port1.on('message', (url) => {
       if (url.startsWith('file:')) this.#add(fileURLToPath(url));

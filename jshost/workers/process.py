@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from jshost.exceptions import ConfigError
 from jshost.workers.lifeline import kill_on_hang_up
-from jshost.workers.node import find_node
+from jshost.workers.node import find_node, first_node
 
 if TYPE_CHECKING:
     import psutil
@@ -31,6 +31,7 @@ JS_FOLDER = Path(__file__).parent.parent / "js"
 PYTHON_WORKER = Path(__file__).with_name("python_worker.py")
 JAVASCRIPT_SUFFIXES = (".js", ".mjs", ".cjs")
 SOCKET_BUFFER_BYTES = 1 << 20
+KILLED_S = 5.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -73,8 +74,12 @@ class Launch(NamedTuple):
         *,
         path_to_node: str | None = None,
         environment: Mapping[str, str] | None = None,
+        any_node: bool = False,
     ) -> Launch:
         """The launch for a config file of either language.
+
+        Args:
+            any_node: take the first Node there is, without asking for its version.
 
         Raises:
             ConfigError: no such file, an unknown ending, or no usable Node.
@@ -85,8 +90,8 @@ class Launch(NamedTuple):
                 "with: jshost init"
             )
         if is_javascript(config_file):
-            node = find_node(path_to_node)
-            command = [node.path, str(JS_FOLDER / "worker.mjs")]
+            node = first_node(path_to_node) if any_node else None
+            command = [node or find_node(path_to_node).path, str(JS_FOLDER / "worker.mjs")]
         else:
             command = [sys.executable, "-P", "-X", "utf8", str(PYTHON_WORKER)]
         return cls(command, config_file, settings, environment or {})
@@ -171,6 +176,13 @@ class WorkerProcess:
         self.channel.close()
         self.stdout.close()
         self.stderr.close()
+
+    def discard(self) -> None:
+        """End it at once: it has no calls."""
+        self.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.popen.wait(KILLED_S)
+        self.close()
 
     def abandon(self) -> None:
         """In a forked child: close our copies; the worker is the parent's to wait for."""
