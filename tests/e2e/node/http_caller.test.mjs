@@ -79,7 +79,7 @@ describe('an error', () => {
   test("is Python's, with its traceback, place and cause, and the caller's own stack", async () => {
     const error = await failure(fn('fail').call());
     assert.ok(error instanceof PythonError && error instanceof FunctionError);
-    assert.deepEqual([error.name, error.message], ['ValueError', 'fail: no such page']);
+    assert.deepEqual([error.name, error.message], ['ValueError', 'no such page']);
     assert.match(error.traceback, /^Traceback[^]*in fail[^]*ValueError: no such page$/m);
     assert.match(error.module, /host\.config\.py$/);
     assert.equal(typeof error.line, 'number');
