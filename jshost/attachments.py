@@ -107,7 +107,7 @@ class _Walk:
             plain = {}
             for key, item in value.items():
                 if key is not None and not isinstance(key, str | int | float | bool):
-                    problem = f"the key {key!r} is a {_type_name(key)}; use a string"
+                    problem = f"the key {key!r} is {_type_of(key)}; use a string"
                     raise self._refused(problem)
                 if isinstance(key, float) and not math.isfinite(key):
                     problem = f"the key {key!r} has no JSON form; use a string"
@@ -137,7 +137,7 @@ class _Walk:
         except TypeError:
             data = self._bytes_of(value)
         if data is None:
-            raise self._refused(f"a {_type_name(value)} has no JSON form{_hint(value)}")
+            raise self._refused(f"{_type_of(value)} has no JSON form{_hint(value)}")
         self.pieces["".join(f"/{token(_key_text(key))}" for key in self._path)] = data
         return None
 
@@ -156,7 +156,7 @@ class _Walk:
             raise self._refused('a file open in text mode; open it in binary mode, with "rb"')
         if hasattr(data, "__await__"):
             data.close()  # or it would complain that nobody awaited it
-        raise self._refused(f"its read() gave a {_type_name(data)}, not bytes")
+        raise self._refused(f"its read() gave {_type_of(data)}, not bytes")
 
     def _refused(self, problem: str, of_value: bool = False) -> Refused:
         path = ""
@@ -173,11 +173,13 @@ def _key_text(key: Any) -> str:
     return str.__str__(key) if isinstance(key, str) else json.dumps(key)
 
 
-def _type_name(value: Any) -> str:
+def _type_of(value: Any) -> str:
+    """Its type's name with an article: "a set", "an app.Order"."""
     cls = type(value)
-    return (
-        cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-    )
+    name = cls.__qualname__
+    if cls.__module__ != "builtins":
+        name = f"{cls.__module__}.{name}"
+    return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
 
 
 def _hint(value: Any) -> str:

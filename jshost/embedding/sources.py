@@ -122,7 +122,8 @@ def _is_javascript(name: str, place: str) -> bool:
     ``./render.js:render``; else it is Python's ``module:function``."""
     if not isinstance(name, str) or not isinstance(place, str) or ":" not in place:
         raise ConfigError(
-            f"embedded: {name!r} must be a 'module:function' (Python), 'npm:package', "
-            f"'npm:package:export' or './file.js:export' (JavaScript), not {place!r}."
+            f"embedded: {name!r} must be a 'module:function' or './file.py:function' (Python), "
+            f"'npm:package', 'npm:package:export' or './file.js:export' (JavaScript), not "
+            f"{place!r}."
         )
     return place.startswith("npm:") or place.rpartition(":")[0].endswith(JAVASCRIPT_SUFFIXES)

@@ -24,7 +24,7 @@ const AsyncFunction = Object.getPrototypeOf(async () => {}).constructor;
  */
 async function find(name, place) {
   const [, module, path] = /** @type {RegExpExecArray} */ (/^(?:npm:)?(.*?)(?::([^:]*))?$/.exec(place));
-  const resolved = require.resolve(module);
+  const resolved = resolve(name, place, module);
   const loaded = await import(isAbsolute(resolved) ? pathToFileURL(resolved).href : resolved);
   const whole = 'default' in loaded ? loaded.default : loaded;
   const found = path ? (loaded[path] ?? whole?.[path]) : whole;
@@ -32,6 +32,23 @@ async function find(name, place) {
     throw new ConfigError(`embedded: "${name}" is '${place}', a ${typeof found}, not a function.`);
   }
   return found;
+}
+
+/**
+ * @param {string} name
+ * @param {string} place
+ * @param {string} module
+ */
+function resolve(name, place, module) {
+  try {
+    return require.resolve(module);
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'MODULE_NOT_FOUND') throw error;
+    const mend = place.startsWith('npm:')
+      ? `is not installed in ${folder}. Run there: npm install ${module.split('/', module.startsWith('@') ? 2 : 1).join('/')}`
+      : `is no file that ${folder} has`;
+    throw new ConfigError(`embedded: "${name}" is '${place}', but ${module} ${mend}`);
+  }
 }
 
 /** @type {Map<string, Function>} */

@@ -155,6 +155,31 @@ def test_functions_that_are_not_there(place: str) -> None:
         pass
 
 
+def test_functions_of_a_python_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "its_parsers.py").write_text(
+        "seen = []\ndef keep(n):\n    seen.append(n)\ndef kept():\n    return seen\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    places = {"keep": "./its_parsers.py:keep", "kept": "./its_parsers.py:kept"}
+    with jshost.embedded(places) as host:
+        host.keep(n=3)
+        assert host.kept() == [3]
+
+
+def test_missing_files_and_packages_are_said_where_the_program_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place, said in [
+        ("npm:@no/such:x", f"not installed in {tmp_path}. Run there: npm install @no/such"),
+        ("./no_such.js:x", f"no file that {tmp_path} has"),
+        ("./no_such.py:x", f"no file {tmp_path}/no_such.py"),
+    ]:
+        with pytest.raises(ConfigError) as failure, jshost.embedded({"f": place}):
+            pass
+        assert said in str(failure.value)
+
+
 def test_a_config_that_does_not_load(tmp_path: Path) -> None:
     path = tmp_path / "host.config.py"
     path.write_text("functions = {'f': len}\nraise ValueError('not today')")
