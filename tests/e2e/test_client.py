@@ -129,15 +129,15 @@ from jshost.function import Function
 from jshost.host import JSHost
 looking, found = threading.Event(), threading.Event()
 class SlowlyFound(JSHost):
-    def get_url(self):
+    def _locate(self):
         if threading.current_thread() is not threading.main_thread():
             looking.set()
             found.wait(20)
-        return super().get_url()
+        return super()._locate()
 echo = Function("echo", SlowlyFound(root_url=sys.argv[1]))
 other = threading.Thread(target=echo.call, kwargs={"value": 1})
 other.start()
-looking.wait(20)
+assert looking.wait(20), "nobody looks for the host where this test waits for it"
 child = os.fork()
 if child == 0:
     signal.alarm(5)
