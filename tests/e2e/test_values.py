@@ -335,7 +335,7 @@ PY_UNSAYABLE = [
     ("circular()", "result a.b[0]: the structure"),
     ("{1, 2}", "result: a set has no JSON form; pass a list"),
     ("{'tags': [frozenset()]}", "result tags[0]: a frozenset"),
-    ("object()", "result: a object"),
+    ("object()", "result: an object"),
     ("{'items': [{'price': Money()}]}", "result items[0].price: a host_config.Money"),
     ("{'type': Money}", "result type: a type"),
     ("[1j]", "result [0]: a complex"),
@@ -463,7 +463,7 @@ def test_bytes_at_any_depth_of_the_arguments(
         ({"tags": {1, 2}}, TypeError, "argument value.tags: a set"),
         ([io.StringIO("x")], TypeError, "argument value[0]: a "),
         ({(1, 2): 3}, TypeError, "argument value: the key (1, 2)"),
-        (object(), TypeError, "argument value: a object"),
+        (object(), TypeError, "argument value: an object"),
     ],
 )
 def test_arguments_that_json_cannot_say(
