@@ -267,10 +267,17 @@ def decode_call(content_type: str, body: bytes) -> Any:
         ValueError: the body is not what its content type says.
         RecursionError: its JSON is nested too deeply.
     """
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == JSON_TYPE:
-        return _decode(body.decode())
-    return _decode_multipart(content_type, body)
+    kind = content_type
+    if kind != JSON_TYPE:
+        kind = content_type.partition(";")[0].strip().lower()
+    if kind != JSON_TYPE:
+        return _decode_multipart(content_type, body)
+    text = body.decode()
+    try:
+        value, end = _scan_strictly(text, 0)
+    except StopIteration:
+        end = -1
+    return value if end == len(text) else _decode(text)
 
 
 def decode_result(content_type: str, body: bytes) -> Any:
@@ -323,7 +330,9 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_constant=_no_constant).decode
+_strict = json.JSONDecoder(parse_constant=_no_constant)
+_decode = _strict.decode
+_scan_strictly: Callable[[str, int], tuple[Any, int]] = vars(_strict)["scan_once"]
 
 
 def _decode_multipart(content_type: str, body: bytes) -> Any:

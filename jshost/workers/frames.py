@@ -9,9 +9,10 @@ bytes.
 from __future__ import annotations
 
 import functools
-import json
 import struct
 from json.encoder import encode_basestring_ascii as _quoted
+
+from jshost.wire import decode_json
 
 __all__ = ["Decoder", "Frame", "FrameError", "call_frame", "encode", "split_call"]
 
@@ -167,7 +168,7 @@ def split_call(payload: bytes) -> tuple[dict[str, object], bytes]:
     if len(payload) < 2 + size:
         raise FrameError("a CALL shorter than its header")
     try:
-        header = json.loads(payload[2 : 2 + size])
+        header = decode_json(payload[2 : 2 + size])
     except (ValueError, RecursionError) as error:
         raise FrameError(f"a CALL's header is not JSON: {error}") from error
     if not isinstance(header, dict):

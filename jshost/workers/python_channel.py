@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import threading
+from collections import deque
 from typing import Any
 
 from jshost.workers import context, frames
@@ -21,6 +22,10 @@ __all__ = ["Channel", "FrameHandler", "prepare_process"]
 
 COPY_LIMIT_BYTES = 64 * 1024
 SOCKET_BUFFER_BYTES = 1 << 20
+HELD_FRAMES = 32
+"""So many frames are held back at most."""
+HELD_PAYLOAD_BYTES = 2048
+"""A larger frame is sent at once."""
 
 
 class Channel:
@@ -30,16 +35,27 @@ class Channel:
         self.socket = socket.socket(fileno=descriptor)
         self.socket.setblocking(True)
         self._lock = threading.Lock()
+        self._held: deque[bytes] = deque()
 
     def send(self, kind: int, call_id: int, payload: bytes) -> None:
-        """Raises: OSError: the host is gone."""
+        """Send a frame, and those that are held. Raises: OSError: the host is gone."""
         if len(payload) <= COPY_LIMIT_BYTES:
-            data = frames.encode(kind, call_id, payload)
-            with self._lock:
-                self.socket.sendall(data)
+            self._send(frames.encode(kind, call_id, payload))
         else:
             header = frames.encode_header(kind, call_id, len(payload))
             self.send_pieces([header, payload], len(payload))
+
+    def hold(self, kind: int, call_id: int, payload: bytes) -> None:
+        """Have a frame go with the next one, for it wakes the host as well. Who holds sees to it
+        that there is a next one soon, or a `flush`. Raises: OSError: the host is gone."""
+        self._held.append(frames.encode(kind, call_id, payload))
+        if len(payload) > HELD_PAYLOAD_BYTES or len(self._held) >= HELD_FRAMES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is held. Raises: OSError: the host is gone."""
+        if self._held:
+            self._send(b"")
 
     def send_pieces(self, pieces: list[bytes], size: int) -> None:
         """Whole frames in pieces, `size` bytes in all; only the last piece may be large.
@@ -47,12 +63,19 @@ class Channel:
         Raises:
             OSError: the host is gone.
         """
-        whole = size <= COPY_LIMIT_BYTES
-        data = b"".join(pieces if whole else pieces[:-1])
+        if size <= COPY_LIMIT_BYTES:
+            self._send(b"".join(pieces))
+        else:
+            self._send(b"".join(pieces[:-1]), pieces[-1])
+
+    def _send(self, data: bytes, more: bytes = b"") -> None:
         with self._lock:
+            if self._held:
+                # Others append while we take: what they append then is taken as well, or stays.
+                data = b"".join([*(self._held.popleft() for _ in range(len(self._held))), data])
             self.socket.sendall(data)
-            if not whole:
-                self.socket.sendall(pieces[-1])
+            if more:
+                self.socket.sendall(more)
 
     def send_json(self, kind: int, call_id: int, value: object) -> None:
         self.send(kind, call_id, json.dumps(value).encode())

@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,8 @@ READ_BYTES = 64 * 1024
 LARGE_READ_BYTES = 512 * 1024
 """For the rest of a large frame. Reading so much at once costs a mapping of new memory."""
 END_GRACE_S = 1.0
+QUICK_S = 100e-6
+"""An answer waits for that of a function which takes less, to be sent with it."""
 PLAIN_HEADER_FIELDS = 3
 CANCELLED_EARLY = "the call was cancelled before it began"
 
@@ -77,6 +80,8 @@ class Worker:
         self._streams = streams
         self._decoder = frames.Decoder()
         self._tasks: dict[int, Task] = {}
+        self._quick: set[str] = set()
+        """Functions whose last call was over within `QUICK_S`."""
         self._flusher = Flusher()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Event | None = None
@@ -86,7 +91,7 @@ class Worker:
 
     def serve(self, threads: int) -> None:
         """Read and run calls until the host says DRAIN or is gone. Called in the main thread."""
-        self._threads = Threads(threads, self._read, self._run_plain)
+        self._threads = Threads(threads, self._read, self._run_plain, self._flush)
         self._threads.start()
         if self._async_names:
             self._loop_wanted.set()
@@ -119,11 +124,12 @@ class Worker:
 
     def _act(self, received: list[frames.Frame]) -> list[Task] | None:
         plain: list[Task] = []
+        for_loop: list[Task] = []
         for kind, call_id, payload in received:
             if kind == frames.CALL:
                 task = self._accept(call_id, payload)
                 if task is not None and task.call.name in self._async_names:
-                    self._on_loop(self._start_async, task)
+                    for_loop.append(task)
                 elif task is not None:
                     plain.append(task)
             elif kind == frames.CHUNK:
@@ -137,6 +143,8 @@ class Worker:
             elif kind == frames.DRAIN:
                 self._end()
                 return None
+        if for_loop:
+            self._on_loop(self._start_each, for_loop)
         return plain
 
     def _accept(self, call_id: int, payload: bytes) -> Task | None:
@@ -197,7 +205,12 @@ class Worker:
     # Running
 
     def _run_plain(self, task: Task) -> None:
+        begun = time.perf_counter()
         (task.context or contextvars.copy_context()).run(self._call_plain, task)
+        if time.perf_counter() - begun < QUICK_S:
+            self._quick.add(task.call.name)
+        else:
+            self._quick.discard(task.call.name)
 
     def _call_plain(self, task: Task) -> None:
         context.enter(task.call)
@@ -213,6 +226,10 @@ class Worker:
             self._answer(task, result)
         except BaseException as error:  # noqa: BLE001  whatever a function raises is its answer
             self._fail(task, error)
+
+    def _start_each(self, tasks: list[Task]) -> None:
+        for task in tasks:
+            self._start_async(task)
 
     def _start_async(self, task: Task, awaitable: Any = None) -> None:
         assert self._loop is not None
@@ -284,9 +301,19 @@ class Worker:
         self._report_files()
         try:
             if task.stream is None:
-                self._channel.send(kind, task.call_id, payload)
+                following = self._threads.peek()
+                if following is not None and following.call.name in self._quick:
+                    self._channel.hold(kind, task.call_id, payload)
+                else:
+                    self._channel.send(kind, task.call_id, payload)
             else:
                 task.stream.finish(kind, payload)
+        except OSError:
+            self._end()
+
+    def _flush(self) -> None:
+        try:
+            self._channel.flush()
         except OSError:
             self._end()
 

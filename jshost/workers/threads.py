@@ -28,15 +28,21 @@ class Threads(Generic[T]):
     place of the one that runs, and one for each task that waits. At most `limit` tasks run at
     once, so that one thread is always free to read.
 
-    `read` blocks until there are new tasks and returns them; `run` runs one.
+    `read` blocks until there are new tasks and returns them; `run` runs one; `tick` is called by the
+    watcher as long as there are tasks.
     """
 
     def __init__(
-        self, limit: int, read: Callable[[], list[T] | None], run: Callable[[T], None]
+        self,
+        limit: int,
+        read: Callable[[], list[T] | None],
+        run: Callable[[T], None],
+        tick: Callable[[], None] = lambda: None,
     ) -> None:
         self._limit = limit
         self._read = read
         self._run = run
+        self._tick = tick
         self._condition = threading.Condition(threading.Lock())
         self._tasks: deque[T] = deque()
         self._reading = False
@@ -61,6 +67,13 @@ class Threads(Generic[T]):
             self._tasks.append(task)
             if self._running < self._limit:
                 self._wake(1)
+
+    def peek(self) -> T | None:
+        """The task that is run next, if one waits for that."""
+        try:
+            return self._tasks[0]
+        except IndexError:
+            return None
 
     def discard(self, task: T) -> bool:
         """Forget a task that waits for a thread; False: it runs already."""
@@ -133,6 +146,7 @@ class Threads(Generic[T]):
         while True:
             self._wanted.wait()
             time.sleep(TICK_S)
+            self._tick()
             with self._condition:
                 if self._finished - finished < FEW_TASKS:
                     self._help()
