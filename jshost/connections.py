@@ -20,6 +20,7 @@ __all__ = [
     "MAX_IDLE_S",
     "QUEUE_POLL_S",
     "READ_BYTES",
+    "WARM_S",
     "Connection",
     "can_look",
     "connect_unix",
@@ -35,6 +36,9 @@ LARGE_READ_BYTES = 512 * 1024
 MAX_IDLE_S = 30.0
 """How old an idle connection is used again: hosts close theirs after 75 s, and a request that is on
 its way just then would be lost."""
+WARM_S = 0.01
+"""On a unix socket no look is needed for so long: sending fails, at once, where the other end is
+closed, and those who close their half only, such as proxies, do so after seconds."""
 QUEUE_POLL_S = 0.005
 CLOCK_S = 0.05
 """By how much more than its limit a request may take, for the sake of one clock for all of them."""
@@ -118,6 +122,7 @@ class Connection:
         "__weakref__",
         "_broken",
         "_can_look",
+        "_is_unix",
         "_poll",
         "_rested_at",
         "_root_url",
@@ -132,6 +137,7 @@ class Connection:
         self._root_url = endpoint.root_url
         self._socket = sock
         self._poll: select.poll | None = None
+        self._is_unix = sock.family == socket.AF_UNIX
         self._can_look = can_look(sock)
         self._rested_at = 0.0
         self._timeout_s: float | None = None
@@ -149,9 +155,13 @@ class Connection:
             raise_translated(self._root_url, error)
 
     def is_quiet(self) -> bool:
-        """Whether nothing came since the last answer, no end either, and it is not too old."""
-        if time.monotonic() - self._rested_at >= MAX_IDLE_S:
+        """Whether it is worth sending a request: nothing is known to have come since the last
+        answer, no end either, and it is not too old."""
+        age_s = time.monotonic() - self._rested_at
+        if age_s >= MAX_IDLE_S:
             return False
+        if self._is_unix and age_s < WARM_S:
+            return True
         if self._can_look:
             return nothing_came(self._socket)
         return not self._polled().poll(0)

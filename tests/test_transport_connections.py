@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from conftest import wait_until
 from tiny_server import Connection, TinyServer, echo
 from transports import TIMEOUT_S, Connect, post, to
 
-from jshost.connections import can_look
+from jshost.connections import WARM_S, can_look
 from jshost.transport import MAX_IDLE, PlainTransport
 from jshost.transport_async import AsyncPlainTransport
 
@@ -139,6 +140,28 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_used(
         assert post(transport) == b"1"
         idle.set()
         assert closed.wait(TIMEOUT_S)
+        time.sleep(WARM_S)
+        assert post(transport) == b"2"
+    assert [request.connection for request in server.requests] == [1, 2]
+
+
+def test_a_connection_that_the_server_closed_at_once_is_not_used(to: Connect) -> None:
+    """As a host does that stops."""
+    closed = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        connection.answer(200, b"%d" % connection.number)
+        if connection.number == 1:
+            connection.socket.close()
+            closed.set()
+        else:
+            connection.wait_for_end()
+
+    with TinyServer(script) as server:
+        transport = to(server.url)
+        assert post(transport) == b"1"
+        assert closed.wait(TIMEOUT_S)
         assert post(transport) == b"2"
     assert [request.connection for request in server.requests] == [1, 2]
 
@@ -165,6 +188,7 @@ def test_of_several_stale_connections_none_is_used(to: Connect) -> None:
         idle.set()
         for _ in range(3):
             assert closed.acquire(timeout=TIMEOUT_S)
+        time.sleep(WARM_S)
         assert post(transport) == b"ok"
     assert server.connections == 4
     assert len(server.requests) == 4
