@@ -2,9 +2,9 @@
 /** A Python object that a Node program owns. Runs in: programs that own Python workers. */
 
 import {EventEmitter} from 'node:events';
-import {Python} from './python.mjs';
+import {Python, checkedTimeout} from './python.mjs';
 import {atSite, callSite} from './pending_call.mjs';
-import {ConfigError, FunctionNotFound, HostUnavailable, JSHostError} from './remote_errors.mjs';
+import {ConfigError, FunctionNotFound, FunctionTimeout, HostUnavailable, JSHostError} from './remote_errors.mjs';
 
 /**
  * @typedef {import('./pending_call.mjs').CallOptions} CallOptions
@@ -12,6 +12,7 @@ import {ConfigError, FunctionNotFound, HostUnavailable, JSHostError} from './rem
  */
 
 const NEW = 'new Controller';
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose');
 /** Names that programs, promises, test runners and debuggers ask any object for: no methods of Python's. */
 const NEVER = new Set(['then', 'catch', 'finally', 'toJSON', 'inspect', 'constructor', 'valueOf', 'toString', 'asymmetricMatch', 'nodeType', '$$typeof']);
@@ -31,23 +32,26 @@ export class Bindings {
   #options;
   #properties;
   #events = new EventEmitter();
-  /** @type {Promise<Python> | undefined} */
-  #python;
+  /** @type {Set<Promise<Python>>} one, or one for each call */
+  #pythons = new Set();
   /** @type {Promise<unknown>} the calls before */
   #before = Promise.resolve();
   #isConcurrent;
+  #isOnce;
   #hasEnded = false;
   #site;
 
   /**
    * @param {Record<string, unknown>} [properties] attributes of the object, set before its `__init__` runs
    * @param {BindingsOptions} [options]
+   * @param {boolean} [isOnce] see `once`
    */
-  constructor(properties = {}, {controller, concurrent = false, ...options} = /** @type {any} */ ({})) {
+  constructor(properties = {}, {controller, concurrent = false, ...options} = /** @type {any} */ ({}), isOnce = false) {
     if (!controller) throw new ConfigError('new Bindings(properties, {controller}) needs the path of a Python file with a class Controller.');
     this.#site = callSite(Bindings);
     this.#properties = properties;
     this.#isConcurrent = concurrent;
+    this.#isOnce = isOnce;
     this.#options = {file: controller, options: {...options, workers: 1, respawn: false, serve: 'controller'}};
     return new Proxy(this, {get: methodOf});
   }
@@ -57,12 +61,10 @@ export class Bindings {
    *
    * @param {Record<string, unknown>} properties
    * @param {BindingsOptions} options
-   * @returns {Record<string, (args?: Record<string, unknown>, options?: CallOptions) => Promise<any>>}
+   * @returns {Bindings & Record<string, any>}
    */
   static once(properties, options) {
-    return new Proxy(Object.create(null), {
-      get: (_, name) => isMethod(name) ? (/** @type {any[]} */ ...args) => runOnce(properties, options, name, args) : undefined,
-    });
+    return new Bindings(properties, options, true);
   }
 
   /**
@@ -114,6 +116,17 @@ export class Bindings {
   }
 
   /**
+   * Hear no more, of `on`, or, as 'message', of `onMessage`.
+   *
+   * @param {'print' | 'log' | 'worker' | 'message'} event
+   * @param {(...data: any[]) => void} listener
+   */
+  off(event, listener) {
+    this.#events.off(event, listener);
+    return this;
+  }
+
+  /**
    * @param {string} name
    * @param {unknown} value
    */
@@ -133,8 +146,7 @@ export class Bindings {
    */
   async end(options) {
     this.#hasEnded = true;
-    const python = await this.#python?.catch(() => undefined);
-    await python?.end(options);
+    await Promise.all(Array.from(this.#pythons, (python) => endOf(python, options)));
   }
 
   [asyncDispose]() {
@@ -143,10 +155,14 @@ export class Bindings {
 
   /** @returns {Promise<Python>} */
   #start() {
-    this.#python ??= this.#load().catch((error) => {
+    const [running] = this.#pythons;
+    if (running !== undefined && !this.#isOnce) return running;
+    const starting = this.#load().catch((error) => {
       throw error instanceof JSHostError ? atSite(error, this.#site) : error;
     });
-    return this.#python;
+    starting.catch(() => undefined); // calls reject with it
+    this.#pythons.add(starting);
+    return starting;
   }
 
   async #load() {
@@ -171,36 +187,59 @@ export class Bindings {
    * @returns {Begun}
    */
   #begin(name, args, options, site) {
-    if (this.#isConcurrent) return {stream: this.#open(name, args, options, site), done: () => undefined};
-    const before = this.#before;
+    this.#refuseIfEnded(name, site);
+    const python = this.#start();
+    if (this.#isOnce) {
+      const done = () => endOf(python).then(() => void this.#pythons.delete(python));
+      return {stream: this.#open(python, Promise.resolve(), name, args, options, site), done};
+    }
+    const before = this.#isConcurrent ? Promise.resolve() : this.#before;
     /** @type {(value?: unknown) => void} */
     let done = () => undefined;
-    this.#before = new Promise((resolve) => void (done = resolve));
-    return {stream: before.then(() => this.#open(name, args, options, site)), done};
+    this.#before = Promise.all([before, new Promise((resolve) => void (done = resolve))]); // one that gives up lets none overtake
+    return {stream: this.#open(python, before, name, args, options, site), done: async () => done()};
   }
 
   /**
+   * @param {Promise<Python>} starting
+   * @param {Promise<unknown>} before
    * @param {string} name
    * @param {Record<string, unknown> | undefined} args
    * @param {CallOptions | undefined} options
    * @param {import('./pending_call.mjs').CallSite} site
    */
-  async #open(name, args, options, site) {
-    if (this.#hasEnded) throw atSite(new HostUnavailable(`${name}: these bindings were ended`, {code: 'draining', function: name}), site);
-    const python = await this.#start();
+  async #open(starting, before, name, args, {timeout = this.#options.options.timeout ?? null, signal} = {}, site) {
+    const limit = checkedTimeout(timeout);
+    const python = await unlessAborted(starting, signal);
     const known = python.functions.filter((each) => each !== NEW);
     const spelled = [name, name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)].find((each) => known.includes(each));
     if (spelled === undefined) {
       const message = `the Controller has no method "${name}"; there are: ${known.join(', ')}`;
       throw atSite(new FunctionNotFound(message, {code: 'unknown_function', function: name}), site);
     }
-    return python.stream(spelled, args, options, site);
+    const from = performance.now();
+    const isInTime = await within(unlessAborted(before, signal), limit);
+    this.#refuseIfEnded(name, site);
+    const left = limit === null ? null : limit - Math.floor(performance.now() - from);
+    if (!isInTime || left !== null && left <= 0) {
+      const message = `${name}: no answer within the limit of ${limit} ms; it waited for the calls before it, and was not begun`;
+      throw atSite(new FunctionTimeout(message, {code: 'timeout', function: name}), site);
+    }
+    return python.stream(spelled, args, {timeout: left, signal}, site);
+  }
+
+  /**
+   * @param {string} name
+   * @param {import('./pending_call.mjs').CallSite} site
+   */
+  #refuseIfEnded(name, site) {
+    if (this.#hasEnded) throw atSite(new HostUnavailable(`${name}: these bindings were ended`, {code: 'draining', function: name}), site);
   }
 }
 
 export default Bindings;
 
-/** @typedef {{stream: Promise<import('./function.mjs').Stream>, done: () => void}} Begun */
+/** @typedef {{stream: Promise<import('./function.mjs').Stream>, done: () => Promise<void>}} Begun */
 
 /** The values of one call, and then, as `result`, what its method returned. */
 export class MessageStream {
@@ -235,7 +274,7 @@ export class MessageStream {
       }
       this.result = stream.result;
     } finally {
-      begun.done();
+      await begun.done();
     }
   }
 }
@@ -262,16 +301,41 @@ function methodOf(target, name) {
 }
 
 /**
- * @param {Record<string, unknown>} properties
- * @param {BindingsOptions} options
- * @param {string} name
- * @param {any[]} args
+ * @param {Promise<Python>} starting
+ * @param {{timeout?: number}} [options]
  */
-async function runOnce(properties, options, name, args) {
-  const bindings = new Bindings(properties, options);
-  try {
-    return await /** @type {any} */ (bindings)[name](...args);
-  } finally {
-    await bindings.end();
-  }
+async function endOf(starting, options) {
+  const python = await starting.catch(() => undefined); // what it failed with is what calls reject with
+  await python?.end(options);
+}
+
+/**
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<T>}
+ */
+function unlessAborted(promise, signal) {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, {once: true});
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+/**
+ * Wait for a promise, so long at most; whether it was in time.
+ *
+ * @param {Promise<unknown>} promise
+ * @param {number | null} limitMs
+ * @returns {Promise<boolean>}
+ */
+async function within(promise, limitMs) {
+  if (limitMs === null) return promise.then(() => true);
+  /** @type {NodeJS.Timeout | undefined} */
+  let timer;
+  const limit = new Promise((resolve) => void (timer = setTimeout(resolve, Math.min(limitMs, LONGEST_TIMER_MS), false)));
+  return Promise.race([promise.then(() => true), limit]).finally(() => clearTimeout(timer));
 }

@@ -16,6 +16,8 @@ export interface BindingsObject {
   stream<T = any, R = any>(name: string, args?: Arguments, options?: CallOptions): ValueStream<T, R>;
   onMessage(listener: (data: any, method: string) => void): this;
   on<E extends keyof Events>(event: E, listener: (data: Events[E]) => void): this;
+  /** Of `on`, and, as 'message', of `onMessage`. */
+  off(event: keyof Events | 'message', listener: (...data: any[]) => void): this;
   setProperty(name: string, value: unknown): Promise<null>;
   getProperty<R = any>(name: string): Promise<R>;
   end(options?: {timeout?: number}): Promise<void>;
@@ -26,5 +28,5 @@ export interface BindingsClass {
   /** Methods of the Controller can be called by their names; `new Bindings<{…}>` types them. */
   new <M = Record<string, Method>>(properties: Record<string, unknown> | undefined, options: BindingsOptions): BindingsObject & Omit<M, keyof BindingsObject>;
   /** A new process, and a new object, for each call. */
-  once<M = Record<string, Method>>(properties: Record<string, unknown> | undefined, options: BindingsOptions): M;
+  once<M = Record<string, Method>>(properties: Record<string, unknown> | undefined, options: BindingsOptions): BindingsObject & Omit<M, keyof BindingsObject>;
 }

@@ -305,7 +305,8 @@ export class Pool {
     const worker = this.workers.get(action.worker);
     if (action.do === 'halt') {
       const last = worker === undefined ? this.#loadError : worker.loadError || worker.obituary;
-      this.#loadError = action.reason === 'no_respawn' ? `a worker died, and respawn is off: ${last}` : `too many workers in a row did not start: ${last}`;
+      const without = this.#launch.settings.serve === 'controller' ? 'the process of the Controller died, and its state is lost' : 'a worker died, and respawn is off';
+      this.#loadError = action.reason === 'no_respawn' ? `${without}: ${last}` : `too many workers in a row did not start: ${last}`;
       return this.#listener.onNotice({kind: 'halted', worker: action.worker, message: this.#loadError});
     }
     if (action.do === 'recycled') return this.#listener.onNotice({kind: 'recycled', worker: action.worker, message: `worker ${action.worker} was recycled: ${action.reason}`});

@@ -291,7 +291,7 @@ function listen(pool, pending, signal) {
 }
 
 /** @param {number | null} timeout */
-function checkedTimeout(timeout) {
+export function checkedTimeout(timeout) {
   if (timeout === null || timeout === Infinity) return null;
   if (typeof timeout === 'number' && timeout > 0) return timeout;
   throw new RangeError(`timeout must be a number of milliseconds above 0, or null for no limit, not ${timeout}`);

@@ -69,12 +69,16 @@ test('messages of all calls, and of one', async () => {
   const chat = bindings();
   /** @type {unknown[]} */
   const heard = [];
-  chat.onMessage((/** @type {unknown} */ data, /** @type {string} */ method) => heard.push([method, data]));
+  const listener = (/** @type {unknown} */ data, /** @type {string} */ method) => heard.push([method, data]);
+  chat.onMessage(listener);
   assert.equal(await chat.testStream(), 'done');
   const own = [];
   for await (const token of chat.stream('tokens', {prompt: 'one two'})) own.push(token);
   assert.deepEqual(own, ['one', 'two']);
   assert.deepEqual(heard, [['testStream', {word: 'a'}], ['testStream', {word: 'b'}], ['tokens', 'one'], ['tokens', 'two']]);
+  chat.off('message', listener);
+  await chat.testStream();
+  assert.equal(heard.length, 4);
 });
 
 describe('the order of calls', () => {
@@ -91,6 +95,22 @@ describe('the order of calls', () => {
     const chat = bindings({}, {concurrent: true});
     await chat.increment();
     assert.deepEqual(await Promise.all([chat.slowIncrement({ms: 100}), chat.slowIncrement({ms: 0})]), [2, 2]);
+  });
+
+  test('a call that may wait no longer gives up, and lets none overtake', async () => {
+    const chat = bindings();
+    await chat.increment();
+    const from = performance.now();
+    const slow = chat.slowIncrement({ms: 600});
+    const late = chat.call('increment', {}, {timeout: 50});
+    const left = chat.call('increment', {}, {signal: AbortSignal.timeout(50)});
+    const next = chat.increment();
+    await Promise.all([
+      assert.rejects(late, {name: 'FunctionTimeout', message: /^increment: no answer within the limit of 50 ms; it waited for the calls before it/}),
+      assert.rejects(left, {name: 'TimeoutError'}),
+    ]);
+    assert.ok(performance.now() - from < 500);
+    assert.deepEqual(await Promise.all([slow, next]), [2, 3]);
   });
 });
 
@@ -130,7 +150,7 @@ describe('the end', () => {
     const chat = bindings();
     chat.on('worker', () => undefined);
     await assert.rejects(chat.die(), {name: 'ProcessError', message: /exit code 1/});
-    await assert.rejects(chat.increment(), /a worker died, and respawn is off/);
+    await assert.rejects(chat.increment(), {message: /^increment: the process of the Controller died, and its state is lost: worker 1 .*exit code 1$/});
   });
 });
 
@@ -141,6 +161,14 @@ test('once: a process for each call', async () => {
   assert.equal(new Set(pids).size, 2);
   await wait(() => !pids.some(isRunning), 'end of the processes');
   assert.equal(once.then, undefined);
+  /** @type {unknown[]} */
+  const heard = [];
+  once.onMessage((/** @type {unknown} */ data) => heard.push(data));
+  const own = [];
+  for await (const token of once.stream('tokens', {prompt: 'one two'})) own.push(token);
+  assert.deepEqual([own, heard], [['one', 'two'], ['one', 'two']]);
+  await once.end();
+  await assert.rejects(once.pid(), {name: 'HostUnavailable'});
 });
 
 test('what is wrong at the start is what calls reject with', async () => {
