@@ -3,7 +3,6 @@
  * `bundled.cjs`, all of it for `require`, and `python/`, a copy of what a Python worker imports.
  */
 
-import {build} from 'esbuild';
 import {cpSync, mkdirSync, readFileSync, rmSync, existsSync} from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -55,6 +54,10 @@ function copyPython() {
 rmSync(copy, {recursive: true, force: true});
 rmSync(bundle, {force: true});
 if (!process.argv.includes('--clean')) {
+  const {build} = await import('esbuild').catch(() => {
+    console.error(`The npm package is packed by esbuild, which is not installed. Run: npm ci --prefix ${root}`);
+    process.exit(1);
+  });
   console.error(copyPython().join('\n'));
   await build({
     entryPoints: [path.join(folder, 'all.mjs')],

@@ -12,7 +12,7 @@ import {Stream} from './function.mjs';
 import {valueIn} from './payloads.mjs';
 import {atSite, callSite} from './pending_call.mjs';
 import {Pools} from './pools.mjs';
-import {FunctionNotFound, JSHostError} from './remote_errors.mjs';
+import {ConfigError, FunctionNotFound, JSHostError} from './remote_errors.mjs';
 
 /**
  * @typedef {import('./pending_call.mjs').CallOptions} CallOptions
@@ -107,7 +107,8 @@ export class Python {
    */
   static async start(file, {serve, ...options}, events = new EventEmitter()) {
     const {cwd = process.cwd(), env = {}} = options;
-    const whole = path.resolve(file instanceof URL || String(file).startsWith('file:') ? fileURLToPath(file) : file);
+    if (!(file instanceof URL) && typeof file !== 'string') throw new ConfigError(`python() needs the path of a Python file, not ${file}.`);
+    const whole = path.resolve(file instanceof URL || file.startsWith('file:') ? fileURLToPath(file) : file);
     const found = await findPython({python: options.python, folder: path.dirname(whole)});
     const anchor = new Anchor();
     const launch = {python: found.path, cwd, env: {...process.env, ...env}, serve};
@@ -154,7 +155,7 @@ export class Python {
   stream(name, args = {}, {timeout = this.#timeout, signal} = {}, site = callSite(this.stream)) {
     const encoded = encodeCall(args);
     return new Stream((stream) => new Chunks((chunks) => {
-      signal?.throwIfAborted();
+      refuseAborted(signal);
       const caller = {
         onChunk: (/** @type {Buffer} */ payload) => chunks.add(payload),
         onError: (/** @type {Error} */ error) => chunks.end(error),
@@ -235,7 +236,7 @@ export class Python {
    */
   #call(name, site, args = {}, {timeout = this.#timeout, signal} = {}) {
     return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
+      refuseAborted(signal);
       const caller = {
         onError: reject,
         onResult: (/** @type {Buffer} */ payload) => {
@@ -275,13 +276,19 @@ export class Python {
   }
 }
 
+/** @param {AbortSignal | undefined} signal */
+function refuseAborted(signal) {
+  if (signal && typeof signal.throwIfAborted !== 'function') throw new TypeError('signal must be an AbortSignal, as an AbortController has one');
+  signal?.throwIfAborted();
+}
+
 /**
  * @param {import('./pool.mjs').Pool} pool
  * @param {import('./pending_call.mjs').PendingCall} pending
  * @param {AbortSignal | undefined} signal
  */
 function listen(pool, pending, signal) {
-  if (signal === undefined) return;
+  if (!signal) return;
   const abort = () => {
     pool.cancel(pending);
     pending.caller.onError(signal.reason);

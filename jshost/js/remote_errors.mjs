@@ -66,7 +66,7 @@ export class RemoteError extends JSHostError {
    */
   constructor(message, envelope = {}) {
     const {cause} = envelope;
-    super(message, cause === undefined ? undefined : {cause: errorFrom({code: 'function_failed', ...cause})});
+    super(message, cause === undefined ? undefined : {cause: causeFrom(cause)});
     /** What kind of error it is: a key of `CODES`. */
     this.code = envelope.code ?? 'function_failed';
     /** The function's name. */
@@ -178,6 +178,19 @@ export function errorFrom(envelope) {
   if (Class === PythonError) return new Class(message, envelope);
   const headline = envelope.name ? `${envelope.name}: ${message}` : message;
   return new Class(envelope.function ? `${envelope.function}: ${headline}` : headline, envelope);
+}
+
+/**
+ * An error's cause: it was raised on the other side, and so its stack is the one from there.
+ *
+ * @param {Envelope} envelope
+ */
+function causeFrom(envelope) {
+  const cause = errorFrom({code: 'function_failed', ...envelope});
+  const headline = `${cause.name}: ${cause.message}`;
+  const value = cause.remoteStack ? `${headline}\n\n${cause.remoteStack}` : headline;
+  Object.defineProperty(cause, 'stack', {value, writable: true, configurable: true});
+  return cause;
 }
 
 /**

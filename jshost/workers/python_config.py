@@ -28,15 +28,16 @@ def load_config(path: Path, serve: str = "") -> HostContext:
             no `functions`; "controller", the methods of its Controller.
 
     Raises:
-        ConfigError: its functions are not what they should be; the text says which.
+        ConfigError: it is no Python file, or its functions are not what they should be; the text
+            says which.
         BaseException: whatever the file itself raises.
     """
     sys.path.insert(0, str(path.parent))
     is_taken = not path.stem.isidentifier() or path.stem in sys.modules
     name = "host_config" if not serve or is_taken else path.stem
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path}: is no Python file; its name must end in .py.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)

@@ -86,6 +86,7 @@ describe('errors', () => {
       const {cause} = error;
       assert.ok(cause instanceof PythonError);
       assert.deepEqual([cause.name, cause.message, cause.line], ['KeyError', "'key'", 7]);
+      assert.match(cause.stack ?? '', /^KeyError: 'key'\n\nTraceback [^]*line 7, in fail/);
       assert.match(error.stack ?? '', /^ValueError: no such x: 3\n {4}at theCaller \(.*python\.test\.mjs:[^]*\n\nTraceback [^]*line 9, in fail/);
       return true;
     });
@@ -106,6 +107,8 @@ describe('errors', () => {
 
   test('a file that is not there, and a wrong option of the program', async () => {
     await assert.rejects(python('./none.py'), {name: 'ConfigError', message: /none\.py: no such Python file/});
+    await assert.rejects(python(write('model.mjs', 'export {};')), {name: 'ConfigError', message: /model\.mjs: is no Python file; its name must end in \.py/});
+    await assert.rejects(python(/** @type {any} */ (undefined)), {name: 'ConfigError', message: /needs the path of a Python file, not undefined/});
     await assert.rejects(pythonWith(MODEL, /** @type {any} */ ({worker: 2})), {name: 'ConfigError', message: /there is no option "worker"/});
     await assert.rejects(pythonWith(MODEL, {maxMemory: 'much'}), (error) => error instanceof ConfigError);
   });
@@ -115,6 +118,8 @@ describe('errors', () => {
     await assert.rejects(py.one({value: {a: [new Set()]}}), {name: 'TypeError', message: /argument value\.a\[0\]: a Set/});
     await assert.rejects(py.one(/** @type {any} */ ([1])), {name: 'TypeError', message: /one object of arguments, not an array/});
     await assert.rejects(py.one({value: 1}, {timeout: -1}), {name: 'RangeError', message: /milliseconds above 0/});
+    const signal = /** @type {any} */ (new AbortController());
+    await assert.rejects(py.one({value: 1}, {signal}), {name: 'TypeError', message: 'signal must be an AbortSignal, as an AbortController has one'});
   });
 });
 
