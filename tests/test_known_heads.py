@@ -132,6 +132,13 @@ def test_only_the_first_of_pipelined_requests_is_remembered() -> None:
     assert known.recognize(request(path="/function/other")) is None
 
 
+def test_the_hash_is_all_that_the_query_says() -> None:
+    """Else a body of another hash could come in the place of the one that the URL names."""
+    path = f"/function/tiny?hash={wire.body_hash(BODY)}&x="
+    known = known_after(request(path=path))
+    assert known.recognize(request(b'{"x": 2}', path=path)) is None
+
+
 def test_what_is_forgotten_is_parsed_again() -> None:
     known = known_after(request())
     known.forget()

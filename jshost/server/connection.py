@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         now = self._reader.read_at = time.monotonic()
-        if self._answering is None and not self.is_full and self._reader.is_at_rest:
+        if self._is_free and not self.is_full and self._reader.is_at_rest:
             request = self._handler.recognize(data)
             if request is not None:
                 self._answer(request, None)
@@ -140,15 +140,20 @@ class Connection(asyncio.Protocol):
     def on_head(self, request: Request) -> int:
         return self._handler.admit(request)
 
+    @property
+    def _is_free(self) -> bool:
+        """Whether no answer is due. Between two that are, nothing is being answered."""
+        return self._answering is None and not self._waiting
+
     def on_continue(self) -> None:
-        self._owes_continue = self._answering is not None
+        self._owes_continue = not self._is_free
         if not self._owes_continue:
             self._transport.write(CONTINUE)
 
     def on_refusal(self, request: Request, error: RemoteError, expects_continue: bool) -> bool:
         """Answer before the body has come. A small one is read and dropped; a larger one, or one
         that is sent only when we say so, is the connection's last."""
-        if self._answering is not None or self._closing:
+        if self._closing or not self._is_free:
             return False  # pipelined behind another: it is refused when it is whole
         has_more = request.headers.content_length > SMALL_BYTES or request.headers.is_chunked
         if has_more or expects_continue:
@@ -166,7 +171,7 @@ class Connection(asyncio.Protocol):
         self._owes_continue = False
         if self._closing:
             return
-        if self._answering is None and not self.is_full:
+        if self._is_free and not self.is_full:
             self._answer(request, refusal)
             return
         self._waiting.append((request, refusal))
@@ -273,7 +278,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse_bytes(self, error: BadBytes) -> None:
         """Answer bytes that are no request, and close."""
-        if self._answering is None and not self._closing:
+        if self._is_free and not self._closing:
             body = f"{error}\n".encode("utf-8", "backslashreplace")
             headers = [
                 (b"content-type", b"text/plain; charset=utf-8"),
@@ -313,7 +318,8 @@ class Connection(asyncio.Protocol):
 
     def sweep(self, now: float, keep_alive_s: float) -> None:
         """Close it when nothing has come for too long."""
-        if self._answering is not None:
+        if not self._is_free:
+            self._reader.read_at = now  # it is idle from its answer on
             return
         unsent = self._transport.get_write_buffer_size()
         if unsent != self._unsent_bytes:  # a slow client, but it takes its answer

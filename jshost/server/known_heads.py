@@ -18,7 +18,7 @@ MAX_HEADS = 256
 MAX_BYTES = 4096
 """A longer head is parsed each time: what is remembered is bounded."""
 LINE_END = b" HTTP/1.1"
-LINE = re.compile(rb"POST /[^ ]*\?hash=[0-9a-f]{40} HTTP/1\.1")
+LINE = re.compile(rb"POST /[^ ?]*\?hash=[0-9a-f]{40} HTTP/1\.1")
 HASH_END = -len(LINE_END)
 HASH_START = HASH_END - 40
 

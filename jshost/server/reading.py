@@ -133,7 +133,7 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
             return  # a trailer: nobody reads it
-        name = name.lower()
+        name, value = name.lower(), value.strip(b" \t")  # the parser leaves blanks behind a value
         if name == b"expect" and value.lower() == b"100-continue":
             self._expects_continue = True
         self._headers.append((name, value))
