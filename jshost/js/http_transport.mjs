@@ -118,9 +118,11 @@ export class HttpTransport {
     return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
   }
 
-  /** Close the idle connections. */
+  /** Close the idle connections; each of the others once it has its answer. */
   close() {
-    this.#agent.destroy();
+    const agent = /** @type {http.Agent & {keepAlive: boolean}} */ (this.#agent);
+    agent.keepAlive = false; // `destroy` would break the calls of others
+    for (const sockets of Object.values(agent.freeSockets)) sockets?.forEach((socket) => socket.destroy());
   }
 
   /**

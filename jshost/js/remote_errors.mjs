@@ -7,7 +7,7 @@
  *     ├── HostConnectionError    no host answers
  *     ├── UnexpectedResponse     what answered is no jshost host
  *     └── RemoteError            a host or a worker answered with an error
- *         ├── RequestError       the request was refused                 400 403 405 413 415
+ *         ├── RequestError       the request was refused                 400 401 403 405 413 415
  *         ├── FunctionNotFound   no function of that name                404
  *         ├── ArgumentsError     the arguments do not fit                422
  *         ├── FunctionError      the function failed                     500
@@ -144,6 +144,7 @@ export const CODES = {
   malformed_multipart: RequestError,
   not_an_object: RequestError,
   wrong_hash: RequestError,
+  unauthorized: RequestError,
   host_not_allowed: RequestError,
   origin_not_allowed: RequestError,
   unknown_function: FunctionNotFound,
