@@ -2,6 +2,7 @@
 /** A Python object that a Node program owns. Runs in: programs that own Python workers. */
 
 import {EventEmitter} from 'node:events';
+import {unlessAborted} from './aborting.mjs';
 import {Python, checkedTimeout} from './python.mjs';
 import {atSite, callSite} from './pending_call.mjs';
 import {ConfigError, FunctionNotFound, FunctionTimeout, HostUnavailable, JSHostError} from './remote_errors.mjs';
@@ -307,22 +308,6 @@ function methodOf(target, name) {
 async function endOf(starting, options) {
   const python = await starting.catch(() => undefined); // what it failed with is what calls reject with
   await python?.end(options);
-}
-
-/**
- * @template T
- * @param {Promise<T>} promise
- * @param {AbortSignal | undefined} signal
- * @returns {Promise<T>}
- */
-function unlessAborted(promise, signal) {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, {once: true});
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }
 
 /**

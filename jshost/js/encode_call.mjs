@@ -179,6 +179,7 @@ function isPlain(value) {
 /** @param {any} value */
 function describe(value) {
   if (Array.isArray(value)) return 'an array';
+  if (value === undefined) return 'undefined';
   if (typeof value !== 'object') return `a ${typeof value}`;
   return `a ${value[Symbol.toStringTag] || value.constructor?.name || 'object'}`;
 }

@@ -5,7 +5,7 @@ import {JSON_TYPE, bodyHash, encodeCall} from './encode_call.mjs';
 import {EventParser} from './event_stream.mjs';
 import {Host} from './host.mjs';
 import {decodeParts, encodeParts} from './multipart.mjs';
-import {FunctionTimeout, HostConnectionError, UnexpectedResponse, errorFrom, errorOfStranger} from './remote_errors.mjs';
+import {ConfigError, FunctionTimeout, HostConnectionError, UnexpectedResponse, errorFrom, errorOfStranger} from './remote_errors.mjs';
 import {decodeResult, parseJson} from './results.mjs';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
@@ -53,8 +53,10 @@ export class HostFunction {
   constructor(name, options = {}) {
     if (typeof name !== 'string' || name === '') throw new TypeError(`Function needs the name of a function, not ${JSON.stringify(name)}`);
     const {host, timeout = DEFAULT_TIMEOUT_MS, integers = 'error', ...hostOptions} = options;
+    const [first] = Object.keys(hostOptions);
+    if (host !== undefined && first !== undefined) throw new ConfigError(`${JSON.stringify(first)} is no option of a Function that has a host: give it to the host.`);
     this.name = name;
-    this.#host = host ?? (Object.keys(hostOptions).length > 0 ? new Host(hostOptions) : undefined);
+    this.#host = host ?? (first !== undefined ? new Host(hostOptions) : undefined);
     this.#timeout = checkedTimeout(timeout);
     this.#integers = integers;
   }
@@ -75,7 +77,7 @@ export class HostFunction {
    */
   async call(args = {}, options = {}) {
     const {body, type} = encodeCall(args);
-    const limit = new Limit(this.name, this.#timeout, options);
+    const limit = await limitOn(this.host, this.name, this.#timeout, options);
     const headers = limit.headers(type, `${JSON_TYPE}, */*`);
     try {
       return await this.host.exchange('POST', this.#path(body), headers, body, limit.signal, (answer, transport) =>
@@ -148,7 +150,7 @@ export class HostFunction {
    * @returns {AsyncGenerator<any, void>}
    */
   async *#values(stream, body, type, options) {
-    const limit = new Limit(this.name, this.#timeout, options);
+    const limit = await limitOn(this.host, this.name, this.#timeout, options);
     const headers = limit.headers(type, `text/event-stream, ${JSON_TYPE}`);
     try {
       const [answer, transport] = await this.host.exchange('POST', this.#path(body), headers, body, limit.signal,
@@ -210,7 +212,7 @@ export class Stream {
 /**
  * Make many calls in one request; the host runs them at the same time.
  *
- * @param {Iterable<[HostFunction, Record<string, unknown>]>} calls
+ * @param {Iterable<[HostFunction, Record<string, unknown>?]>} calls
  * @param {CallOptions} [options] for all of them
  * @returns {Promise<any[]>} the results in order; in the place of a call that failed, its error
  */
@@ -219,12 +221,12 @@ export async function batch(calls, options = {}) {
   if (list.length === 0) return [];
   const hosts = new Set(list.map(([fn]) => fn.host));
   if (hosts.size > 1) throw new TypeError('a batch goes to one host: make one for each');
-  const parts = list.map(([fn, args]) => {
+  const parts = list.map(([fn, args = {}]) => {
     const {body, type} = encodeCall(args);
     return {name: fn.name, contentType: type, data: body};
   });
   const {body, type} = encodeParts(parts);
-  const limit = new Limit('batch', DEFAULT_TIMEOUT_MS, options);
+  const limit = await limitOn(list[0][0].host, 'batch', DEFAULT_TIMEOUT_MS, options);
   const headers = limit.headers(type, `multipart/form-data, ${JSON_TYPE}`);
   try {
     return await list[0][0].host.exchange('POST', `/batch?hash=${bodyHash(body)}`, headers, body, limit.signal,
@@ -238,6 +240,19 @@ export async function batch(calls, options = {}) {
   } finally {
     limit.end();
   }
+}
+
+/**
+ * The limit of a call: the time in which its host is found, or started, does not count.
+ *
+ * @param {Host} host
+ * @param {string} name
+ * @param {number | null} usual
+ * @param {CallOptions} options
+ */
+async function limitOn(host, name, usual, options) {
+  await host.located(options.signal);
+  return new Limit(name, usual, options);
 }
 
 /** How long one call may take, and who may end it before. */

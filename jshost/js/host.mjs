@@ -5,6 +5,7 @@ import {existsSync, realpathSync} from 'node:fs';
 import {resolve} from 'node:path';
 import {env} from 'node:process';
 import {setTimeout as sleep} from 'node:timers/promises';
+import {unlessAborted} from './aborting.mjs';
 import {HttpTransport} from './http_transport.mjs';
 import {fastestUrl, findHosts} from './records.mjs';
 import {ConfigError, HostConnectionError} from './remote_errors.mjs';
@@ -25,7 +26,7 @@ const MOVING_POLL_MS = 20;
  *   found needs none
  * @property {boolean} [useManager] have the host started by the manager, for development;
  *   JSHOST_USE_MANAGER
- * @property {string} [python] a Python that has jshost, for the manager; JSHOST_PYTHON
+ * @property {string} [python] a Python that has jshost, for the manager; else one is looked for as for `python()`
  */
 
 /**
@@ -45,7 +46,8 @@ export class Host {
   #transport;
 
   /** @param {HostOptions} [options] */
-  constructor({rootUrl, configFile, useManager, python, token} = {}) {
+  constructor({rootUrl, configFile, useManager, python, token, ...unknown} = {}) {
+    for (const name of Object.keys(unknown)) throw new ConfigError(`there is no option ${JSON.stringify(name)} of a function or its host.`);
     this.#token = token;
     this.#rootUrl = rootUrl ?? (configFile === undefined ? env.JSHOST_ROOT_URL : undefined);
     this.#configFile = configFile ?? env.JSHOST_CONFIG_FILE;
@@ -100,6 +102,15 @@ export class Host {
       }
       return read(answer, transport);
     }
+  }
+
+  /**
+   * Wait until the host has been found, or started by the manager.
+   *
+   * @param {AbortSignal} [signal] ends the wait, but not the start
+   */
+  async located(signal) {
+    await unlessAborted(this.#connected(), signal);
   }
 
   /** Close the idle connections; a call opens new ones. */

@@ -152,7 +152,7 @@ declare class HostFunction<A extends object = Arguments, R = any> {
 
 export {HostFunction as Function};
 
-export function batch(calls: Iterable<readonly [HostFunction<any, any>, Arguments]>, options?: HostCallOptions): Promise<any[]>;
+export function batch(calls: Iterable<readonly [HostFunction<any, any>, Arguments?]>, options?: HostCallOptions): Promise<any[]>;
 
 /** The base of every error that jshost throws. */
 export class JSHostError extends Error {}

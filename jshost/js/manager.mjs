@@ -5,7 +5,9 @@
  */
 
 import {execFile} from 'node:child_process';
-import {env, pid} from 'node:process';
+import {dirname} from 'node:path';
+import {pid} from 'node:process';
+import {findPython} from './find_python.mjs';
 import {ConfigError, ProcessError} from './remote_errors.mjs';
 
 const START_TIMEOUT_MS = 90_000;
@@ -14,19 +16,17 @@ const START_TIMEOUT_MS = 90_000;
  * Have the config's host started where none runs, and hold it for this process.
  *
  * @param {string} configFile
- * @param {string} [python] one that has jshost
+ * @param {string} [named] a Python that has jshost; else one is looked for as for `python()`
  * @returns {Promise<string>} where it listens
  */
-export function holdHost(configFile, python = env.JSHOST_PYTHON ?? 'python3') {
+export async function holdHost(configFile, named) {
+  const {path: python} = await findPython({python: named, folder: dirname(configFile)});
   const request = JSON.stringify({config: configFile, pid});
   return new Promise((resolve, reject) => {
     execFile(python, ['-P', '-m', 'jshost.holding', request], {timeout: START_TIMEOUT_MS}, (error, stdout, stderr) => {
       if (error === null) return resolve(JSON.parse(stdout).url);
-      if (/** @type {NodeJS.ErrnoException} */ (error).code === 'ENOENT') {
-        return reject(new ConfigError(`${python}: cannot be run. Name a Python that has jshost, in the option python or in JSHOST_PYTHON.`));
-      }
-      if (stderr.includes('No module named jshost')) {
-        return reject(new ConfigError(`${python} has no jshost, which starts hosts: ${python} -m pip install jshost`));
+      if (/No module named '?jshost\b/.test(stderr)) {
+        return reject(new ConfigError(`${python} has no jshost, which starts hosts. Install it there (${python} -m pip install jshost), or name another Python in the option python or in JSHOST_PYTHON.`));
       }
       return reject(new ProcessError(`the host of ${configFile} does not start: ${stderr.trim() || error.message}`));
     });

@@ -27,7 +27,7 @@ function workerFile() {
     const file = fileURLToPath(new URL(place, import.meta.url));
     if (existsSync(file)) return file;
   }
-  throw new Error('the Python files of the npm package "jshost" are missing; install it again');
+  throw new Error('the Python files of the npm package "jshost" are missing. Install what `npm pack` makes of it, or its folder without --install-links');
 }
 
 /**

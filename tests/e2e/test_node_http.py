@@ -131,7 +131,7 @@ const options = {useManager: true, python: %s};
 for await (const line of createInterface({input: process.stdin})) {
   const name = JSON.parse(line)[0];
   if (name === 'leave') break;
-  console.log(JSON.stringify({result: await new Function(name, options).call()}));
+  console.log(JSON.stringify({result: await new Function(name, {...options, timeout: 1000}).call()}));
 }
 """
 
@@ -156,6 +156,29 @@ def test_the_manager_starts_a_host_and_counts_node_programs(
     wait_until(lambda: user.holders() == {other.pid}, 5, "end of the first program's hold")
     kill(other.pid)
     user.wait_until_gone()
+
+
+def test_the_start_of_a_host_does_not_count_for_the_limit(
+    user: User, node: Callable[[], Program]
+) -> None:
+    user.write("host.config.py", "import os, time\ntime.sleep(1.5)\nfunctions = {'pid': os.getpid}")
+    assert node().call("pid") > 1
+
+
+def test_a_python_without_jshost(user: User, tmp_path: Path) -> None:
+    bare = tmp_path / "python"  # this one, without what is installed
+    bare.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo Python 3.11.0 && exit\n'
+        f"exec {sys.executable} -I -S -m jshost.holding\n"
+    )
+    bare.chmod(0o755)
+    user.write("host.config.py", "functions = {}")
+    module = Path(jshost.__file__).parent / "js" / "function.mjs"
+    code = LINES % (json.dumps(module.as_uri()), json.dumps(str(bare)))
+    program = user.start("node", "--input-type=module", "--eval", code)
+    program.begin("pid")
+    assert program.process.wait(30) == 1
+    assert f"{bare} has no jshost, which starts hosts. Install it there" in program.said
 
 
 def test_a_config_that_does_not_load(user: User, node: Callable[[], Program]) -> None:

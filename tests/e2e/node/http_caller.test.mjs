@@ -36,6 +36,11 @@ async function failure(promise) {
   return assert.fail('it did not fail');
 }
 
+test('an option that there is not is refused', () => {
+  assert.throws(() => new Function('add', /** @type {any} */ ({timeuot: 1})), {name: 'ConfigError', message: /no option "timeuot"/});
+  assert.throws(() => new Function('add', {host, rootUrl: 'http://127.0.0.1:1'}), {name: 'ConfigError', message: /"rootUrl" is no option of a Function that has a host/});
+});
+
 describe('a call', () => {
   test('reaches functions of both languages', async () => {
     assert.equal(await fn('add').call({a: 1, b: 2}), 3);
@@ -194,6 +199,7 @@ describe('a batch', () => {
     assert.deepEqual([one, three], [2, 6]);
     assert.equal(error.message, 'double: TypeError: No number was provided');
     assert.deepEqual(await batch([[fn('add'), {a: 1, b: 1}], [fn('echo'), {value: Buffer.from('x')}]]), [2, Buffer.from('x')]);
+    assert.equal((await batch([[fn('fail')]]))[0].name, 'ValueError');
     assert.deepEqual(await batch([]), []);
   });
 });
