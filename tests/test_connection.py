@@ -45,6 +45,9 @@ class Transport:
 class Handler:
     """Never gets a whole request."""
 
+    def __init__(self) -> None:
+        self.refused: list[int] = []
+
     def recognize(self, data: bytes) -> Request | None:
         return None
 
@@ -57,11 +60,15 @@ class Handler:
     def conceal(self, error: RemoteError, request_id: str) -> RemoteError:
         return error
 
+    def count_refusal(self, status: int) -> None:
+        self.refused.append(status)
+
 
 @pytest.mark.parametrize("sent", [b"POST /func", HEAD, HEAD + b"\r\n", HEAD + b"\r\n12345"])
 def test_a_request_that_does_not_come_in_time(sent: bytes) -> None:
     async def main() -> None:
-        connection, transport = Connection(Handler(), set()), Transport()
+        handler, transport = Handler(), Transport()
+        connection = Connection(handler, set())
         connection.connection_made(transport)  # type: ignore[arg-type]
         connection.data_received(sent)
         connection.sweep(time.monotonic() + HEAD_S - 1, KEEP_ALIVE_S)
@@ -71,6 +78,7 @@ def test_a_request_that_does_not_come_in_time(sent: bytes) -> None:
         assert head.startswith(b"http/1.1 408 request timeout\r\n")
         for line in (b"connection: close", b"cache-control: no-store", b"nosniff"):
             assert line in head
+        assert handler.refused == [408]
 
     asyncio.run(main())
 

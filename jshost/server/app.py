@@ -26,6 +26,7 @@ from jshost.server.exchanges import BatchExchange, CallExchange, StreamExchange
 from jshost.server.known_heads import KnownHeads
 from jshost.server.metrics import HostMetrics
 from jshost.server.pages import Page
+from jshost.server.refusals import REFUSALS, log_refusal
 from jshost.server.requests import (
     Headers,
     KnownCall,
@@ -83,6 +84,10 @@ class App:
         self._kept = Kept.of(bool(self._token), bool(service.options.allowed_origins))
 
     # connection.Handler
+
+    def count_refusal(self, status: int) -> None:
+        self.metrics.refused[REFUSALS[status]] += 1
+        log_refusal(status)
 
     def recognize(self, data: bytes) -> Request | None:
         """The request in `data`, if one with the same head has been admitted before."""

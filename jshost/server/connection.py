@@ -14,6 +14,7 @@ from typing import Protocol, cast
 
 from jshost.exceptions import RemoteError
 from jshost.server.reading import BadBytes, RequestReader
+from jshost.server.refusals import log_access, refusal_of_bytes
 from jshost.server.requests import Request
 from jshost.server.responses import (
     CONTINUE,
@@ -26,8 +27,6 @@ from jshost.server.responses import (
 )
 
 __all__ = ["Connection", "Exchange", "Handler"]
-
-access_logger = logging.getLogger("jshost.access")
 
 MAX_WAITING = 16
 """Requests sent before the answers to earlier ones (pipelining); reading pauses beyond."""
@@ -71,6 +70,9 @@ class Handler(Protocol):
 
     def conceal(self, error: RemoteError, request_id: str) -> RemoteError:
         """What the caller is told of an error, with the request's id."""
+
+    def count_refusal(self, status: int) -> None:
+        """Somebody was refused before there was a request."""
 
 
 class Connection(asyncio.Protocol):
@@ -279,14 +281,8 @@ class Connection(asyncio.Protocol):
     def _refuse_bytes(self, error: BadBytes) -> None:
         """Answer bytes that are no request, and close."""
         if self._is_free and not self._closing:
-            body = f"{error}\n".encode("utf-8", "backslashreplace")
-            headers = [
-                (b"content-type", b"text/plain; charset=utf-8"),
-                (b"content-length", b"%d" % len(body)),
-                (b"cache-control", b"no-store"),
-                (b"x-content-type-options", b"nosniff"),
-            ]
-            self._transport.write(simple_response(error.status, headers, body, False))
+            self._transport.write(refusal_of_bytes(error.status, str(error)))
+            self._handler.count_refusal(error.status)
             self._linger()
         else:
             self._closing = True
@@ -299,20 +295,7 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()
 
     def _log(self, request: Request, status: int) -> None:
-        if not access_logger.isEnabledFor(logging.INFO):
-            return
-        method, ms = request.head.method, (time.monotonic() - self._began) * 1000
-        target = request.target.decode("latin-1")  # as sent: an escaped line end stays one
-        fields = {"method": method, "path": target, "status": status, "ms": round(ms, 3)}
-        access_logger.info(
-            "%s %s %d %.1f ms %s",
-            method,
-            target,
-            status,
-            ms,
-            request.request_id,
-            extra={"fields": {**fields, "requestId": request.request_id}},
-        )
+        log_access(request, status, (time.monotonic() - self._began) * 1000)
 
     # The server
 

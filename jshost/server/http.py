@@ -11,7 +11,8 @@ from typing import cast
 
 from jshost.server.connection import Connection, Handler
 from jshost.server.listeners import BACKLOG
-from jshost.server.responses import RETRY_AFTER_S, simple_response
+from jshost.server.refusals import refusal_of_bytes
+from jshost.server.responses import RETRY_AFTER_S
 
 __all__ = ["HttpServer"]
 
@@ -97,6 +98,7 @@ class HttpServer:
 
     def _connect(self) -> asyncio.Protocol:
         if len(self._connections) >= self._max_connections:
+            self._handler.count_refusal(503)
             return OneTooMany(self._max_connections)
         return Connection(self._handler, self._connections)
 
@@ -118,18 +120,11 @@ class OneTooMany(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         made = cast(asyncio.Transport, transport)
-        body = (
+        text = (
             f"the host has {self._limit} connections, and takes no more. Raise the option "
-            "maxConnections (max_connections in Python), or use fewer.\n"
-        ).encode()
-        headers = [
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", b"%d" % len(body)),
-            (b"cache-control", b"no-store"),
-            (b"x-content-type-options", b"nosniff"),
-            (b"retry-after", b"%d" % RETRY_AFTER_S),
-        ]
-        made.write(simple_response(503, headers, body, False))
+            "maxConnections (max_connections in Python), or use fewer."
+        )
+        made.write(refusal_of_bytes(503, text, (b"retry-after", b"%d" % RETRY_AFTER_S)))
         # Closed with a request unread, it would be reset, and the answer might be lost.
         asyncio.get_running_loop().call_later(REFUSED_S, made.close)
         if made.can_write_eof():

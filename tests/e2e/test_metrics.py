@@ -167,6 +167,28 @@ def test_what_was_for_no_function_has_no_name(host: RunningHost) -> None:
     assert b"nobody" not in get(host, "/metrics")[2]
 
 
+def test_who_was_refused_before_there_was_a_request(serve: StartHost) -> None:
+    config = "functions = {}\nmax_connections = 2\n"
+    host = serve("host.config.py", config, "--access-log")
+    address = ("127.0.0.1", host.status["config"]["port"])
+    for sent, status in (
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /%s HTTP/1.1\r\n\r\n" % (b"a" * 70_000), 431),
+    ):
+        with socket.create_connection(address, 10) as sock:
+            sock.sendall(sent)
+            assert sock.recv(13) == b"HTTP/1.1 %d " % status
+    host.wait_for_log("INFO - - 431 head_too_large")
+    wait_until(lambda: scrape(host).get("jshost_connections") == 1, 5, "the others to be closed")
+    with socket.create_connection(address, 10), socket.create_connection(address, 10):
+        with socket.create_connection(address, 10) as third:
+            assert third.recv(13) == b"HTTP/1.1 503 "
+    wait_until(lambda: get(host, "/ready")[0] == 200, 5, "room again")
+    refused = scrape(host).all("jshost_refused_requests_total", "code")
+    assert refused.pop("too_many_connections") >= 1
+    assert refused == {"bad_request": 1, "head_too_large": 1}
+
+
 def test_what_runs_and_waits(host: RunningHost) -> None:
     def nap() -> None:
         answers.append(attempt(host, "nap", seconds=2))
