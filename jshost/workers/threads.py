@@ -28,8 +28,8 @@ class Threads(Generic[T]):
     place of the one that runs, and one for each task that waits. At most `limit` tasks run at
     once, so that one thread is always free to read.
 
-    `read` blocks until there are new tasks and returns them; `run` runs one; `tick` is called by the
-    watcher as long as there are tasks.
+    `read` blocks until there are new tasks and returns them; `run` runs one; `tick` is called by
+    the watcher as long as there are tasks.
     """
 
     def __init__(

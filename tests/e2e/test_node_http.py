@@ -127,11 +127,11 @@ LINES = """
 import {createInterface} from 'node:readline';
 import {Function} from %s;
 
-const options = {useManager: true, python: %s};
+const options = {useManager: true, timeout: 1000, python: %s};
 for await (const line of createInterface({input: process.stdin})) {
   const name = JSON.parse(line)[0];
   if (name === 'leave') break;
-  console.log(JSON.stringify({result: await new Function(name, {...options, timeout: 1000}).call()}));
+  console.log(JSON.stringify({result: await new Function(name, options).call()}));
 }
 """
 
