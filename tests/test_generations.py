@@ -76,3 +76,31 @@ def test_two_requests_while_one_is_loaded_are_one(tmp_path: Path) -> None:
             await generations.end(0)
 
     asyncio.run(swap())
+
+
+def test_a_swap_that_the_system_forbids_leaves_all_as_it_is(tmp_path: Path) -> None:
+    config = tmp_path / "host.config.py"
+    config.write_text(CONFIG % 1)
+
+    class Forbidden(Service):
+        def begin(self, first: object = None) -> None:
+            raise PermissionError(13, "Permission denied")
+
+    async def swap() -> None:
+        kinds = iter([Service, Forbidden, Service])
+        generations = Generations(lambda: next(kinds)(config, {}))
+        try:
+            first = generations.current
+            first.begin()
+            await first.start()
+            for problem in ("PermissionError(13, 'Permission denied')", ""):
+                generations.renew()
+                async with asyncio.timeout(20):
+                    while generations.status()["done"] < generations.status()["asked"]:
+                        await asyncio.sleep(0.01)
+                assert generations.status()["error"] == problem
+                assert (generations.current is first) is bool(problem)
+        finally:
+            await generations.end(0)
+
+    asyncio.run(swap())

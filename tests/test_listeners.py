@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 from pathlib import Path
 
 import pytest
 
+from jshost.exceptions import ConfigError
 from jshost.options import HostOptions
 from jshost.server.listeners import Listeners
 
@@ -69,3 +71,18 @@ def test_who_is_turned_away_never_was_connected() -> None:
                 assert accepted.recv(16) == b"heard"
             with pytest.raises(BlockingIOError):
                 listener.accept()
+
+
+def test_a_path_where_more_wait_than_its_owner_accepts_is_in_use(tmp_path: Path) -> None:
+    path = tmp_path / "host.sock"
+    with contextlib.ExitStack() as opened, socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(str(path))
+        busy.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(100):
+                caller = opened.enter_context(socket.socket(socket.AF_UNIX))
+                caller.setblocking(False)
+                caller.connect(str(path))
+        with pytest.raises(ConfigError, match="another program listens there"):
+            Listeners(CONFIG, HostOptions(uds=str(path)))
+    assert path.is_socket()

@@ -120,6 +120,10 @@ class Generations:
             logger.error("nothing was swapped, the old workers go on: %s", error)
             await fresh.end(0)
             return str(error)
+        except Exception as error:  # a mistake of ours, or of the system: the host must go on
+            logger.exception("nothing was swapped, the old workers go on")
+            await fresh.end(0)
+            return repr(error)
         except BaseException:
             await fresh.end(0)
             raise

@@ -274,6 +274,9 @@ class Pools:
                 self._include(self._load(pool, outcome))
         except ConfigError as error:
             self._tell(error)
+        except Exception as error:  # a mistake of ours: nobody else would tell whoever waits
+            logger.exception("%s could not be loaded", self.config_file)
+            self._tell(ConfigError(f"{self.config_file}: could not be loaded: {error!r}"))
         else:
             if not self._waiting:
                 self._tell(None)
@@ -366,12 +369,14 @@ class Pools:
             logger.error("%s", error)
 
     def _resolve(self, config_file: Path, name: str) -> Path:
-        included = (config_file.parent / name).resolve()
-        if not included.is_file():
-            raise ConfigError(
-                f'{config_file}: "include" names {name!r}, but {included} is no file.'
-            )
-        return included
+        try:
+            included = (config_file.parent / name).resolve()
+            if included.is_file():
+                return included
+            problem = f"{included} is no file"
+        except (OSError, RuntimeError, ValueError) as error:  # too long, links in a circle, "\0"
+            problem = f"that cannot be looked at: {error}"
+        raise ConfigError(f'{config_file}: "include" names {name!r}, but {problem}.')
 
     def _on_halt(self, reason: str) -> None:
         self.halted = self.halted or reason

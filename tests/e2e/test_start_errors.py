@@ -114,6 +114,11 @@ CASES: dict[str, tuple[Any, ...]] = {
         '{a}/a.js: "functions" must map names to functions; "render" is a string'),
     "suffix": ({"a.toml": ""}, "{a}/a.toml: ", ".py, .js, .mjs or .cjs"),
     "include-missing": ({"a.py": "include = ['gone.js']"}, "{a}/a.py: ", "{a}/gone.js is no file"),
+    "include-too-long": (
+        {"a.py": "include = [300 * 'x' + '.js']"},
+        "{a}/a.py: ",
+        "that cannot be looked at: [Errno 36] File name too long",
+    ),
     "include-broken": ({"a.py": "include = ['b.js']", "b.js": "throw new Error('boom');"},
         "{a}/b.js: boom"),
     "twice-python-javascript": (
