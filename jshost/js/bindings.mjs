@@ -13,6 +13,7 @@ import {ConfigError, FunctionNotFound, FunctionTimeout, HostUnavailable, JSHostE
  */
 
 const NEW = 'new Controller';
+const DEFAULT_GRACE_S = 2;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose');
 /** Names that programs, promises, test runners and debuggers ask any object for: no methods of Python's. */
@@ -35,10 +36,14 @@ export class Bindings {
   #events = new EventEmitter();
   /** @type {Set<Promise<Python>>} one, or one for each call */
   #pythons = new Set();
+  /** @type {Set<Promise<unknown>>} the calls that were made and are not done */
+  #calls = new Set();
   /** @type {Promise<unknown>} the calls before */
   #before = Promise.resolve();
   #isConcurrent;
   #isOnce;
+  /** @type {Promise<void> | undefined} */
+  #ending;
   #hasEnded = false;
   #site;
 
@@ -141,13 +146,22 @@ export class Bindings {
   }
 
   /**
-   * As `Python.end`.
+   * As `Python.end`: calls that wait for their turn may finish, too.
    *
    * @param {{timeout?: number}} [options]
    */
-  async end(options) {
+  end({timeout} = {}) {
+    this.#ending ??= this.#end(timeout);
+    return this.#ending;
+  }
+
+  /** @param {number | undefined} timeout */
+  async #end(timeout) {
+    const {shutdownTimeout = DEFAULT_GRACE_S} = this.#options.options;
+    const until = performance.now() + (timeout ?? (shutdownTimeout ?? Infinity) * 1000);
+    await within(Promise.all(this.#calls), Math.max(0, until - performance.now()));
     this.#hasEnded = true;
-    await Promise.all(Array.from(this.#pythons, (python) => endOf(python, options)));
+    await Promise.all(Array.from(this.#pythons, (python) => endOf(python, {timeout: Math.max(0, until - performance.now())})));
   }
 
   [asyncDispose]() {
@@ -188,17 +202,23 @@ export class Bindings {
    * @returns {Begun}
    */
   #begin(name, args, options, site) {
-    this.#refuseIfEnded(name, site);
+    if (this.#ending) throw hasEnded(name, site);
     const python = this.#start();
-    if (this.#isOnce) {
-      const done = () => endOf(python).then(() => void this.#pythons.delete(python));
-      return {stream: this.#open(python, Promise.resolve(), name, args, options, site), done};
-    }
-    const before = this.#isConcurrent ? Promise.resolve() : this.#before;
+    const isOrdered = !this.#isConcurrent && !this.#isOnce;
+    const before = isOrdered ? this.#before : Promise.resolve();
     /** @type {(value?: unknown) => void} */
-    let done = () => undefined;
-    this.#before = Promise.all([before, new Promise((resolve) => void (done = resolve))]); // one that gives up lets none overtake
-    return {stream: this.#open(python, before, name, args, options, site), done: async () => done()};
+    let resolve = () => undefined;
+    const call = new Promise((whenDone) => void (resolve = whenDone));
+    this.#calls.add(call);
+    if (isOrdered) this.#before = Promise.all([before, call]); // one that gives up lets none overtake
+    const done = async () => {
+      resolve();
+      this.#calls.delete(call);
+      if (!this.#isOnce) return;
+      await endOf(python);
+      this.#pythons.delete(python);
+    };
+    return {stream: this.#open(python, before, name, args, options, site), done};
   }
 
   /**
@@ -220,21 +240,13 @@ export class Bindings {
     }
     const from = performance.now();
     const isInTime = await within(unlessAborted(before, signal), limit);
-    this.#refuseIfEnded(name, site);
+    if (this.#hasEnded) throw hasEnded(name, site);
     const left = limit === null ? null : limit - Math.floor(performance.now() - from);
     if (!isInTime || left !== null && left <= 0) {
       const message = `${name}: no answer within the limit of ${limit} ms; it waited for the calls before it, and was not begun`;
       throw atSite(new FunctionTimeout(message, {code: 'timeout', function: name}), site);
     }
     return python.stream(spelled, args, {timeout: left, signal}, site);
-  }
-
-  /**
-   * @param {string} name
-   * @param {import('./pending_call.mjs').CallSite} site
-   */
-  #refuseIfEnded(name, site) {
-    if (this.#hasEnded) throw atSite(new HostUnavailable(`${name}: these bindings were ended`, {code: 'draining', function: name}), site);
   }
 }
 
@@ -299,6 +311,14 @@ function methodOf(target, name) {
   if (own !== undefined || !isMethod(name)) return typeof own === 'function' && name !== 'constructor' ? own.bind(target) : own;
   /** @type {(args?: Record<string, unknown>, options?: CallOptions) => Promise<any>} */
   return (args, options) => target.call(name, args, options);
+}
+
+/**
+ * @param {string} name
+ * @param {import('./pending_call.mjs').CallSite} site
+ */
+function hasEnded(name, site) {
+  return atSite(new HostUnavailable(`${name}: these bindings were ended`, {code: 'draining', function: name}), site);
 }
 
 /**

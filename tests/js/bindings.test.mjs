@@ -146,6 +146,22 @@ describe('the end', () => {
     await bindings().end();
   });
 
+  test('calls that were made may finish, within a grace', async () => {
+    const chat = bindings();
+    const two = [chat.slowIncrement({ms: 100}), chat.increment()];
+    await chat.end();
+    assert.deepEqual(await Promise.all(two), [1, 2]);
+
+    const other = bindings();
+    await other.increment();
+    const from = performance.now();
+    const late = [other.slowIncrement({ms: 60_000}), other.increment()];
+    const [, running, waiting] = await Promise.allSettled([other.end({timeout: 200}), ...late]);
+    assert.ok(performance.now() - from < 3000);
+    assert.deepEqual([running, waiting].map((each) => /** @type {any} */ (each).reason.message), [
+      'slow_increment: this Python was ended before the function had finished', 'increment: these bindings were ended']);
+  });
+
   test('a worker that dies takes the state with it, which later calls say', async () => {
     const chat = bindings();
     chat.on('worker', () => undefined);
