@@ -265,7 +265,11 @@ class Pool(PoolCalls):
                 self._loop.call_later(POLL_S, lambda: self._bury(worker, end))
                 return
         if not worker.expected_end:
-            logger.log(logging.ERROR if self._has_started else logging.DEBUG, worker.obituary())
+            level = logging.ERROR if self._has_started else logging.DEBUG
+            logger.log(level, "%s", worker.obituary())
+            if calls := self._calls_of(worker.number):
+                logger.log(level, "worker %d ran these calls: %s", worker.number, calls)
+        self._forget_calls_of(worker.number)
         failure: ConfigError | None = None
         if not self._has_started:
             self._has_started = self.scheduler.halted = True
@@ -301,7 +305,9 @@ class Pool(PoolCalls):
                 case Drain(worker):
                     self.workers[worker].drain()
                 case Kill(worker, reason):
-                    logger.warning("worker %d is killed: it %s", worker, reason)
+                    calls = self._calls_of(worker)
+                    ran = f"; its calls: {calls}" if calls else ""
+                    logger.warning("worker %d is killed: it %s%s", worker, reason, ran)
                     if not self.workers[worker].is_ready:
                         self.workers[worker].load_error = self._slow_start()
                     self.workers[worker].expected_end = True

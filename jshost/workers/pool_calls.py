@@ -22,6 +22,8 @@ __all__ = ["PoolCalls"]
 
 CALLER_LEFT = "caller_left"
 """The outcome of a call whose caller hung up."""
+MAX_NAMED = 5
+"""So many calls of a worker are named in the log."""
 
 
 class PoolCalls:
@@ -39,6 +41,8 @@ class PoolCalls:
         self.load_error = ""
         self.statistics: Statistics | None = None
         self._calls: dict[int, PendingCall] = {}
+        self._cancelled: dict[int, str] = {}
+        """Calls that were answered, but that their workers have not dropped: what the log says."""
         self._last_call_id = 0
         self._wake = math.inf
         """When the scheduler is asked next what is due."""
@@ -167,6 +171,7 @@ class PoolCalls:
             if self.statistics is not None:
                 spent = time.monotonic() - pending.started
                 self.statistics[pending.name].failed(spent, CALLER_LEFT)
+            self._remember(pending)
             self._act(self.scheduler.cancel(pending.call_id, time.monotonic()))
 
     def credit(self, pending: PendingCall, size: int) -> None:
@@ -180,7 +185,9 @@ class PoolCalls:
         pending = self._calls.pop(call_id, None)
         now = time.monotonic()
         actions = self.scheduler.finished(call_id, now)
-        if pending is not None:
+        if pending is None:
+            self._cancelled.pop(call_id, None)
+        else:
             if kind == frames.RESULT:
                 if self.statistics is not None:
                     self.statistics[pending.name].succeeded(now - pending.started)
@@ -201,6 +208,7 @@ class PoolCalls:
         if pending is None:
             return
         if action.code == "timeout":
+            self._remember(pending)
             spent = time.monotonic() - pending.started
             message = (
                 f"no answer within the limit of {pending.timeout_s:g} s ({spent:.2f} s spent); "
@@ -224,6 +232,23 @@ class PoolCalls:
         )
         self._tell(pending, error)
 
+    def _remember(self, pending: PendingCall) -> None:
+        if self.scheduler.worker_of(pending.call_id) is not None:
+            self._cancelled[pending.call_id] = _named(pending)
+
+    def _calls_of(self, number: int) -> str:
+        """The calls that a worker still has, for the log: each function and request id."""
+        names = []
+        for call in self.scheduler.workers[number].calls:
+            pending = self._calls.get(call)
+            names.append(_named(pending) if pending else self._cancelled.get(call, "?"))
+        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        return ", ".join(names[:MAX_NAMED]) + more
+
+    def _forget_calls_of(self, number: int) -> None:
+        for call in self.scheduler.workers[number].calls:
+            self._cancelled.pop(call, None)
+
     def _tell(self, pending: PendingCall, error: RemoteError) -> None:
         """Answer a call with an error."""
         if self.statistics is not None:
@@ -235,3 +260,7 @@ class PoolCalls:
     def in_flight(self) -> Counter[str]:
         """How many calls wait or run, by function."""
         return Counter(pending.name for pending in self._calls.values())
+
+
+def _named(pending: PendingCall) -> str:
+    return f"{pending.name} {pending.request_id}".rstrip()

@@ -180,9 +180,12 @@ def test_who_was_refused_before_there_was_a_request(serve: StartHost) -> None:
             assert sock.recv(13) == b"HTTP/1.1 %d " % status
     host.wait_for_log("INFO - - 431 head_too_large")
     wait_until(lambda: scrape(host).get("jshost_connections") == 1, 5, "the others to be closed")
-    with socket.create_connection(address, 10), socket.create_connection(address, 10):
-        with socket.create_connection(address, 10) as third:
-            assert third.recv(13) == b"HTTP/1.1 503 "
+    with (
+        socket.create_connection(address, 10),
+        socket.create_connection(address, 10),
+        socket.create_connection(address, 10) as third,
+    ):
+        assert third.recv(13) == b"HTTP/1.1 503 "
     wait_until(lambda: get(host, "/ready")[0] == 200, 5, "room again")
     refused = scrape(host).all("jshost_refused_requests_total", "code")
     assert refused.pop("too_many_connections") >= 1

@@ -152,6 +152,8 @@ def test_a_function_that_ends_its_process(serve_both: StartHost, language: str) 
         assert (caught.value.status, f"exit code {code}" in said) == (502, True)
         assert f"pid {workers[-1]}" in said
         assert said.endswith("last words")
+        calls = f"ran these calls: die_{language} {caught.value.request_id}\n"
+        host.wait_for_log(calls)
         workers.append(host.function(f"pid_{language}").call())
     assert len(set(workers)) == 4
 
@@ -222,14 +224,15 @@ def test_an_endless_loop(serve_both: StartHost, name: str) -> None:
     host, pid = serve_both(), "pid_" + name.rpartition("_")[2]
     before, stuck = set(host.worker_pids()), host.function(pid).call()
     began = time.monotonic()
-    answer = host.host.request("POST", f"/function/{name}", {"JSHost-Timeout": "0.4"}, b"", 5)
+    headers = {"JSHost-Timeout": "0.4", "X-Request-ID": "stuck-1"}
+    answer = host.host.request("POST", f"/function/{name}", headers, b"", 5)
     spent_s = time.monotonic() - began
     assert (answer.status_code, "limit of 0.4 s" in answer.text) == (504, True)
     assert 0.4 <= spent_s < 0.8
     host.function(pid, timeout=5).call()
     wait_until(lambda: stuck not in host.worker_pids(), 5, "end of the stuck worker")
     assert before - set(host.worker_pids()) == {stuck}
-    assert "did not drop a cancelled call" in host.log_text()
+    assert f"did not drop a cancelled call; its calls: {name} stuck-1\n" in host.log_text()
 
 
 def test_a_stuck_thread_does_not_hurt_its_neighbours(
