@@ -54,6 +54,8 @@ export class Bindings {
    */
   constructor(properties = {}, {controller, concurrent = false, ...options} = /** @type {any} */ ({}), isOnce = false) {
     if (!controller) throw new ConfigError('new Bindings(properties, {controller}) needs the path of a Python file with a class Controller.');
+    const refused = ['workers', 'respawn'].find((name) => name in options);
+    if (refused !== undefined) throw new ConfigError(`new Bindings(): there is no option "${refused}", as the object lives in one process.`);
     this.#site = callSite(Bindings);
     this.#properties = properties;
     this.#isConcurrent = concurrent;

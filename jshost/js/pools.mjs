@@ -18,6 +18,7 @@ export class Pools {
   #wanted;
   #anchor;
   #listener;
+  #source;
   /** @type {Map<string, Pool>} by file */
   #pools = new Map();
   /** @type {Map<string, Route>} by function */
@@ -33,7 +34,8 @@ export class Pools {
   constructor(launch, wanted, anchor, listener) {
     const known = new Set(OPTION_NAMES);
     const strange = Object.keys(wanted).find((name) => !known.has(name));
-    if (strange !== undefined) throw new ConfigError(`python(): there is no option "${strange}".`);
+    this.#source = launch.serve === 'controller' ? 'new Bindings()' : 'python()';
+    if (strange !== undefined) throw new ConfigError(`${this.#source}: there is no option "${strange}".`);
     this.#launch = launch;
     this.#wanted = wanted;
     this.#anchor = anchor;
@@ -78,13 +80,13 @@ export class Pools {
   async #load(file) {
     if (this.#pools.has(file)) return;
     if (!existsSync(file)) throw new ConfigError(`${file}: no such Python file.`);
-    const own = readPoolOptions(this.#wanted, 'python()');
+    const own = readPoolOptions(this.#wanted, this.#source);
     const {python, serve, cwd, env} = this.#launch;
     const settings = {options: OPTION_NAMES, threads: own.threads, serve, ...('threads' in this.#wanted && {forceThreads: true})};
     const pool = new Pool({python, file, settings, cwd, env}, policyFor({...own, workers: 1}), this.#anchor, this.#listener);
     this.#pools.set(file, pool);
     const ready = await pool.start();
-    const options = readPoolOptions(this.#wanted, 'python()', readPoolOptions(ready.options, file));
+    const options = readPoolOptions(this.#wanted, this.#source, readPoolOptions(ready.options, file));
     pool.setPolicy(policyFor(options));
     this.#graceMs ||= (options.shutdownTimeout ?? Infinity) * 1000;
     const limit = options.functionTimeout === null ? null : options.functionTimeout * 1000;

@@ -192,5 +192,7 @@ test('what is wrong at the start is what calls reject with', async () => {
   await assert.rejects(broken.anything(), {name: 'ConfigError', message: /broken\.py: has no class Controller that derives from jshost\.BaseController/});
   const failing = bindings({}, {controller: write('failing.py', 'import jshost\nclass Controller(jshost.BaseController):\n    def __init__(self): raise OSError("no disk")')});
   await assert.rejects(failing.anything(), {name: 'OSError', message: 'no disk'});
+  await assert.rejects(bindings({}, {thread: 1}).anything(), {name: 'ConfigError', message: 'new Bindings(): there is no option "thread".'});
+  assert.throws(() => bindings({}, {workers: 2}), {name: 'ConfigError', message: /there is no option "workers", as the object lives in one process/});
   assert.throws(() => new Bindings({}), {name: 'ConfigError', message: /needs the path of a Python file/});
 });
