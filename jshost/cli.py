@@ -334,7 +334,7 @@ def _show_status(url: str, status: dict[str, Any]) -> None:
     for worker in status["workers"]:
         click.echo(
             f"  worker {worker['number']}   pid {worker['pid']}  {worker['state']}  "
-            f"{worker['calls']} calls  {Path(worker['configFile']).name}"
+            f"{worker['calls']} in flight  {Path(worker['configFile']).name}"
         )
 
 

@@ -175,7 +175,7 @@ def _host_lines(url: str, found: Mapping[str, Any]) -> list[str]:
     return [
         head,
         *_table(titles, rows),
-        *_table(("WORKER", "PID", "STATE", "MEMORY", "CALLS"), workers),
+        *_table(("WORKER", "PID", "STATE", "MEMORY", "IN FLIGHT"), workers),
     ]
 
 

@@ -70,6 +70,11 @@ class Generations:
     def idle(self) -> bool:
         return all(service.idle for service in self._all())
 
+    def in_flight(self) -> int:
+        """How many calls wait or run, in all of them."""
+        pools = [pool for service in self._all() for pool in service.pools]
+        return sum(pool.in_flight().total() for pool in pools)
+
     def watch_files(self) -> None:
         """With --reload: load code anew when it is edited."""
         if self._watching is not None:

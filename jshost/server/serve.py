@@ -265,6 +265,10 @@ async def _drain(generations: Generations, server: HttpServer, hard: asyncio.Eve
         if generations.idle and (server.idle or time.monotonic() >= goodbye):
             break
         await _pause(0.01, hard)
+    cut = generations.in_flight()
+    if cut:
+        why = "a second signal came" if hard.is_set() else "their time is over"
+        logger.warning("stopping: %s; calls that have not finished: %d", why, cut)
     if not hard.is_set():
         await generations.end(END_S if generations.idle else 0)
     return end

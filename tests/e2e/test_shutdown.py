@@ -275,6 +275,7 @@ def test_a_second_signal_ends_at_once(
     workers_end(workers)
     for call in calls:
         assert isinstance(outcome(call), RemoteError | ConnectionError)
+    assert "a second signal came; calls that have not finished: 3\n" in host.log_text()
 
 
 def test_endless_loops_have_only_the_time_that_is_set(
@@ -291,6 +292,7 @@ def test_endless_loops_have_only_the_time_that_is_set(
     workers_end(workers)
     for call in calls:
         assert isinstance(outcome(call), RemoteError | ConnectionError)
+    assert "their time is over; calls that have not finished: 3\n" in host.log_text()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills workers for a killed host")
