@@ -217,8 +217,8 @@ export class Bindings {
       resolve();
       this.#calls.delete(call);
       if (!this.#isOnce) return;
-      await endOf(python);
-      this.#pythons.delete(python);
+      const gone = endOf(python).then(() => this.#pythons.delete(python));
+      await unlessAborted(gone, options?.signal).catch(() => undefined); // the call's own error is thrown
     };
     return {stream: this.#open(python, before, name, args, options, site), done};
   }

@@ -187,6 +187,14 @@ test('once: a process for each call', async () => {
   await assert.rejects(once.pid(), {name: 'HostUnavailable'});
 });
 
+test('once: a signal is obeyed while the process starts', async () => {
+  const slow = write('slow.py', 'import time\nfrom jshost import BaseController\ntime.sleep(1.5)\nclass Controller(BaseController): pass');
+  const once = endLater(Bindings.once({}, {controller: slow}));
+  const from = performance.now();
+  await assert.rejects(once.call('getProperty', {name: 'x'}, {signal: AbortSignal.timeout(50)}), {name: 'TimeoutError'});
+  assert.ok(performance.now() - from < 1000);
+});
+
 test('what is wrong at the start is what calls reject with', async () => {
   const broken = bindings({}, {controller: write('broken.py', 'class Controller: pass')});
   await assert.rejects(broken.anything(), {name: 'ConfigError', message: /broken\.py: has no class Controller that derives from jshost\.BaseController/});
