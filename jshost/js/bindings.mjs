@@ -3,7 +3,8 @@
 
 import {EventEmitter} from 'node:events';
 import {unlessAborted} from './aborting.mjs';
-import {Python, checkedTimeout} from './python.mjs';
+import {LONGEST_TIMER_MS, checkedTimeout} from './limits.mjs';
+import {NEVER, Python} from './python.mjs';
 import {atSite, callSite} from './pending_call.mjs';
 import {ConfigError, FunctionNotFound, FunctionTimeout, HostUnavailable, JSHostError} from './remote_errors.mjs';
 
@@ -14,10 +15,7 @@ import {ConfigError, FunctionNotFound, FunctionTimeout, HostUnavailable, JSHostE
 
 const NEW = 'new Controller';
 const DEFAULT_GRACE_S = 2;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose');
-/** Names that programs, promises, test runners and debuggers ask any object for: no methods of Python's. */
-const NEVER = new Set(['then', 'catch', 'finally', 'toJSON', 'inspect', 'constructor', 'valueOf', 'toString', 'asymmetricMatch', 'nodeType', '$$typeof']);
 
 /**
  * One object of the class `Controller` of a Python file, in a worker of its own. Its methods are called

@@ -4,6 +4,7 @@
 import {JSON_TYPE, bodyHash, encodeCall} from './encode_call.mjs';
 import {EventParser} from './event_stream.mjs';
 import {Host} from './host.mjs';
+import {LONGEST_TIMER_MS, checkedTimeout} from './limits.mjs';
 import {decodeParts, encodeParts} from './multipart.mjs';
 import {ConfigError, FunctionTimeout, HostConnectionError, UnexpectedResponse, errorFrom, errorOfStranger} from './remote_errors.mjs';
 import {decodeResult, parseJson} from './results.mjs';
@@ -11,7 +12,6 @@ import {decodeResult, parseJson} from './results.mjs';
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** How much longer than the call's limit we listen: the host's own answer says more than our clock. */
 const HOST_ANSWERS_FIRST_MS = 250;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * @typedef {object} CallOptions
@@ -296,13 +296,6 @@ class Limit {
   end() {
     clearTimeout(this.#timer);
   }
-}
-
-/** @param {number | null} timeout */
-function checkedTimeout(timeout) {
-  if (timeout === null || timeout === Infinity) return null;
-  if (typeof timeout === 'number' && timeout > 0) return timeout;
-  throw new RangeError(`timeout must be a number of milliseconds above 0, or null for no limit, not ${timeout}`);
 }
 
 /**

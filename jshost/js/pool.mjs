@@ -7,6 +7,7 @@
 import {now, until} from './clock.mjs';
 import {Refused} from './decisions.mjs';
 import {Kind, joinCall} from './frames.mjs';
+import {LONGEST_TIMER_MS} from './limits.mjs';
 import {MemoryWatch} from './memory_watch.mjs';
 import {PendingCall} from './pending_call.mjs';
 import {PythonProcess} from './python_process.mjs';
@@ -19,7 +20,6 @@ import {WorkerChannel, objectIn} from './worker_channel.mjs';
 const LAST_OUTPUT_MS = 50;
 /** How long a worker may take to end after DRAIN. */
 const END_MS = 2000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * What a pool tells its owner, besides answers.

@@ -9,6 +9,7 @@ import {Chunks} from './chunks.mjs';
 import {encodeCall} from './encode_call.mjs';
 import {findPython} from './find_python.mjs';
 import {Stream} from './function.mjs';
+import {checkedTimeout} from './limits.mjs';
 import {valueIn} from './payloads.mjs';
 import {atSite, callSite} from './pending_call.mjs';
 import {Pools} from './pools.mjs';
@@ -35,8 +36,8 @@ import {ConfigError, FunctionNotFound, JSHostError} from './remote_errors.mjs';
 /** @typedef {OwnOptions & Partial<import('./python_options.mjs').PoolOptions> & {maxMemory?: number | string | null}} PythonOptions */
 
 const OWN_OPTIONS = new Set(['python', 'timeout', 'integers', 'keepAlive', 'env', 'cwd', 'serve']);
-/** Names that programs, promises and tools ask any object for: they must not call Python. */
-const NEVER = new Set(['then', 'catch', 'finally', 'toJSON', 'inspect', 'constructor', 'valueOf', 'toString', 'asymmetricMatch', 'nodeType']);
+/** Names that programs, promises, test runners and debuggers ask any object for: they must not call Python. */
+export const NEVER = new Set(['then', 'catch', 'finally', 'toJSON', 'inspect', 'constructor', 'valueOf', 'toString', 'asymmetricMatch', 'nodeType', '$$typeof']);
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose');
 
 /**
@@ -295,13 +296,6 @@ function listen(pool, pending, signal) {
   };
   signal.addEventListener('abort', abort, {once: true});
   pending.stopListening = () => signal.removeEventListener('abort', abort);
-}
-
-/** @param {number | null} timeout */
-export function checkedTimeout(timeout) {
-  if (timeout === null || timeout === Infinity) return null;
-  if (typeof timeout === 'number' && timeout > 0) return timeout;
-  throw new RangeError(`timeout must be a number of milliseconds above 0, or null for no limit, not ${timeout}`);
 }
 
 /**

@@ -86,6 +86,7 @@ export class WorkerChannel {
 
   /** @param {Buffer} data */
   #take(data) {
+    if (!this.isConnected) return;
     try {
       for (const {kind, callId, payload} of this.#decoder.feed(data)) {
         if (kind === Kind.RESULT || kind === Kind.ERROR && callId !== 0) this.#owner.onAnswer(kind, callId, payload);
@@ -96,6 +97,7 @@ export class WorkerChannel {
       if (!(error instanceof FrameError)) throw error;
       this.killReason = `sent what is no frame: ${error.message}`;
       this.process.kill();
+      this.#disconnected(); // nothing that follows is believed
     }
   }
 

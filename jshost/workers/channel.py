@@ -155,6 +155,8 @@ class WorkerChannel:
         except frames.FrameError as error:
             logger.error("worker %d is killed: %s", self.number, error)
             self.process.kill()
+            self._disconnect()  # nothing that follows is believed
+            owner.on_gone(self)
 
     def _take_news(self, kind: int, payload: bytes) -> None:
         """What is about no call. Workers send no other kinds; nobody listens to those."""

@@ -187,6 +187,20 @@ def test_a_hosts_end_takes_any_bytes(caplog: pytest.LogCaptureFixture) -> None:
     assert gain.megabytes < 16
 
 
+def test_nothing_is_believed_that_follows_what_is_no_frame(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("CRITICAL")
+    pool, process = Deaf(), Process()
+    channel = WorkerChannel(1, process, pool, pool)  # type: ignore[arg-type]
+    process.theirs.sendall(b"x" * 100)
+    pool.readers[process.channel.fileno()]()
+    assert process.is_killed
+    assert process.channel.fileno() not in pool.readers
+    assert not channel.is_connected
+    channel.close()
+
+
 # Workers
 
 
