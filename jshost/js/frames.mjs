@@ -40,9 +40,7 @@ export class FrameError extends Error {
 export function encode(kind, callId, payload = '', form = '') {
   const isText = typeof payload === 'string';
   const size = form.length + (isText ? Buffer.byteLength(payload) : payload.length);
-  if (size > MAX_PAYLOAD_BYTES) {
-    throw new FrameError(`a payload of ${size} bytes is over the ${MAX_PAYLOAD_BYTES} of a frame`);
-  }
+  if (size > MAX_PAYLOAD_BYTES) throw tooLarge(size);
   const frame = Buffer.allocUnsafe(HEADER_BYTES + size);
   frame.writeUInt32BE(size, 0);
   frame.writeUInt32BE(callId, 4);
@@ -151,7 +149,9 @@ export function joinCall(header, body) {
   const text = JSON.stringify(header);
   const size = Buffer.byteLength(text);
   if (size > 0xffff) throw new FrameError(`a header of ${size} bytes is over the ${0xffff} of a CALL`);
-  const payload = Buffer.allocUnsafe(2 + size + body.length);
+  const whole = 2 + size + body.length;
+  if (whole > MAX_PAYLOAD_BYTES) throw tooLarge(whole);
+  const payload = Buffer.allocUnsafe(whole);
   payload.writeUInt16BE(size, 0);
   payload.write(text, 2);
   payload.set(body, 2 + size);
@@ -218,4 +218,9 @@ function parseHeader(bytes) {
     throw new FrameError("a CALL's header is not an object");
   }
   return header;
+}
+
+/** @param {number} size */
+function tooLarge(size) {
+  return new FrameError(`a payload of ${size} bytes is over the ${MAX_PAYLOAD_BYTES} of a frame`);
 }

@@ -6,12 +6,12 @@
 
 import {now, until} from './clock.mjs';
 import {Refused} from './decisions.mjs';
-import {Kind, joinCall} from './frames.mjs';
+import {FrameError, Kind, joinCall} from './frames.mjs';
 import {LONGEST_TIMER_MS} from './limits.mjs';
 import {MemoryWatch} from './memory_watch.mjs';
 import {PendingCall} from './pending_call.mjs';
 import {PythonProcess} from './python_process.mjs';
-import {failure, refusal, slowStart} from './reasons.mjs';
+import {failure, refusal, slowStart, tooLarge} from './reasons.mjs';
 import {ConfigError, PythonError} from './remote_errors.mjs';
 import {Scheduler} from './scheduler.mjs';
 import {WorkerChannel, objectIn} from './worker_channel.mjs';
@@ -131,17 +131,19 @@ export class Pool {
    * @param {import('./pending_call.mjs').Caller} caller
    * @param {import('./pending_call.mjs').CallSite} site
    * @returns {PendingCall}
-   * @throws {import('./remote_errors.mjs').RemoteError} the queue is full, or the pool was ended
+   * @throws {import('./remote_errors.mjs').RemoteError} the queue is full, the pool was ended, or the call is too large
    */
   call(header, body, timeoutMs, caller, site) {
     this.#lastCallId = this.#lastCallId % 0xffffffff + 1;
     const id = this.#lastCallId;
     const pending = new PendingCall(id, header.name, header.requestId, timeoutMs, caller, site);
-    const payload = joinCall(header, body);
+    let payload;
     let worker;
     try {
+      payload = joinCall(header, body);
       worker = this.scheduler.submit(id, timeoutMs === null ? Infinity : (pending.startedAt + timeoutMs) / 1000);
     } catch (error) {
+      if (error instanceof FrameError) throw pending.error({code: 'body_too_large', message: tooLarge(error)});
       if (!(error instanceof Refused)) throw error;
       const {code} = error;
       throw pending.error({code, message: refusal(code, this.#loadError)});

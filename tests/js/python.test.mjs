@@ -179,6 +179,13 @@ def die(): os._exit(7)`, {concurrency: 1, maxQueue: 1});
     await py.nap({s: 0});
   });
 
+  test('that is larger than a frame is refused, and holds no place', async () => {
+    const py = await pythonWith('def size(b): return len(b)');
+    await assert.rejects(py.size({b: Buffer.alloc(2 ** 30)}), {code: 'body_too_large', message: /^size: the call is larger than what a worker can be sent at once: /});
+    assert.equal(await py.size({b: Buffer.alloc(3)}), 3);
+    assert.deepEqual(py.workers.map(({calls}) => calls), [0]);
+  });
+
   test('workers are recycled, and no call is lost', async () => {
     const py = await pythonWith('import os\ndef pid(): return os.getpid()', {maxRequests: 10});
     const pids = new Set();
