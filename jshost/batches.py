@@ -18,7 +18,8 @@ from jshost.exceptions import (
     from_envelope,
     from_stranger,
 )
-from jshost.function import HOST_ANSWERS_FIRST_S, Function
+from jshost.function import Function
+from jshost.function_calls import HOST_ANSWERS_FIRST_S
 from jshost.hooks import OutgoingCall
 from jshost.multipart import Run, decode_runs, encode_runs
 from jshost.response import DeadlinePassed

@@ -243,7 +243,8 @@ def call(
     A string or bytes are printed as they are, anything else as JSON. When the call fails, its
     error goes to stderr and the exit code is 1.
     """
-    from jshost.function import NOT_GIVEN, Function
+    from jshost.function import Function
+    from jshost.function_calls import NOT_GIVEN
     from jshost.host import JSHost, host
 
     target = JSHost(config, root_url=url) if url or config else host

@@ -5,13 +5,11 @@ from __future__ import annotations
 import copy
 import functools
 import json
-import logging
-import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from jshost import hooks, wire
+from jshost import wire
 from jshost.conf import settings
 from jshost.exceptions import (
     ConnectionError,
@@ -22,10 +20,8 @@ from jshost.exceptions import (
     RemoteError,
     UnexpectedResponse,
     from_envelope,
-    from_stranger,
 )
-from jshost.response import DeadlinePassed, FrozenHeaders
-from jshost.verbosity import FUNCTION_CALL, report
+from jshost.function_calls import JSON_ANSWERS, NOT_GIVEN, STREAMED_ANSWERS, Call
 
 if TYPE_CHECKING:
     from jshost.host import JSHost
@@ -34,28 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Function"]
 
-logger = logging.getLogger("jshost.function")
-
-HOST_ANSWERS_FIRST_S = 0.25
-"""How much longer than the call's deadline we listen: the host's 504 says more than our clock."""
 LONGEST_S = 1e9
-JSON_ANSWERS = "application/json, */*"
-STREAMED_ANSWERS = "text/event-stream, application/json"
-_NO_HEADERS: Mapping[str, str] = {}
 FALLBACK_FOR = (ConnectionError, HostUnavailable, FunctionTimeout, ProcessError)
-
-
-class _NotGiven:
-    """Tells "nothing was given" from `None`, which may mean something."""
-
-    def __repr__(self) -> str:
-        return "NOT_GIVEN"
-
-    def __reduce__(self) -> str:
-        return "NOT_GIVEN"  # a copy, or what was unpickled, is still the one object
-
-
-NOT_GIVEN: Any = _NotGiven()
 
 
 class Function:
@@ -151,7 +127,7 @@ class Function:
                 `jshost.exceptions`.
             ConnectionError: no host answers.
         """
-        call = _Call(self, arguments, JSON_ANSWERS)
+        call = Call(self, arguments, JSON_ANSWERS)
         try:
             return call.result_of(call.host.send_call(call))
         except Exception as error:  # noqa: BLE001  raised again, or stood in for
@@ -169,7 +145,7 @@ class Function:
 
     async def acall(self, /, **arguments: Any) -> Any:
         """As `call`, from any asyncio loop; cancelling the task cancels the call."""
-        call = _Call(self, arguments, JSON_ANSWERS)
+        call = Call(self, arguments, JSON_ANSWERS)
         try:
             return call.result_of(await call.host.asend_call(call))
         except Exception as error:  # noqa: BLE001  raised again, or stood in for
@@ -185,7 +161,7 @@ class Function:
         Raises:
             TypeError, ValueError, FunctionTimeout, ConnectionError: as `call`.
         """
-        call = _Call(self, arguments, JSON_ANSWERS)
+        call = Call(self, arguments, JSON_ANSWERS)
         try:
             response = call.host.send_call(call)
         except Exception as error:  # noqa: BLE001  raised again, as callers know it
@@ -208,7 +184,7 @@ class Function:
         """
         from jshost.streams import Stream
 
-        call = _Call(self, arguments, STREAMED_ANSWERS)
+        call = Call(self, arguments, STREAMED_ANSWERS)
         try:
             return Stream(call, call.host.stream(*call.request()))
         except Exception as error:  # noqa: BLE001  raised again, as callers know it
@@ -218,7 +194,7 @@ class Function:
         """As `stream`, for ``async for``; the call is made when the first value is asked for."""
         from jshost.streams import AsyncStream
 
-        call = _Call(self, arguments, STREAMED_ANSWERS)
+        call = Call(self, arguments, STREAMED_ANSWERS)
         return AsyncStream(call, lambda: call.host.astream(*call.request()))
 
     # Many calls
@@ -272,145 +248,6 @@ class Function:
         return own
 
 
-class PreparedCall(Protocol):
-    """A call as an embedded host takes it."""
-
-    name: str
-    body: bytes
-    content_type: str
-    timeout_s: float | None
-    """How long it may take, or None."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """What else is said of it, as HTTP has it."""
-
-
-class HttpCall(Protocol):
-    """A call as a served host takes it."""
-
-    def request(self) -> tuple[str, str, Mapping[str, str], bytes, float | None]:
-        """The arguments of `JSHost.request`."""
-
-
-class _Call:
-    """One call on its way; a `PreparedCall`, an `HttpCall`, and a `streams.Owner`."""
-
-    __slots__ = (
-        "_accept",
-        "_arguments",
-        "_began",
-        "_function",
-        "_hooked",
-        "body",
-        "content_type",
-        "host",
-        "name",
-        "timeout_s",
-    )
-
-    def __init__(self, function: Function, arguments: dict[str, Any], accept: str) -> None:
-        self.body, self.content_type = wire.encode_call(arguments, function.encoder)
-        self.timeout_s = function.get_timeout()
-        self.name = function.name
-        self.host = function.get_host()
-        self._accept = accept
-        self._function = function
-        self._arguments = arguments
-        self._began = time.monotonic()
-        self._hooked = hooks.OutgoingCall.begin(function.name, arguments, self.timeout_s)
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """What hooks have added, by the names that they gave."""
-        return self._hooked.headers if self._hooked is not None else _NO_HEADERS
-
-    def request(self) -> tuple[str, str, Mapping[str, str], bytes, float | None]:
-        """See `HttpCall`."""
-        timeout_s = self.timeout_s
-        headers = _headers(timeout_s, self._accept, self.content_type)
-        if self._hooked is not None:
-            headers = {**headers, **self._hooked.headers}
-        return (
-            "POST",
-            self._function._target + wire.body_hash(self.body),
-            headers,
-            self.body,
-            None if timeout_s is None else timeout_s + HOST_ANSWERS_FIRST_S,
-        )
-
-    def answered(self, response: Response) -> None:
-        if settings.VERBOSITY >= FUNCTION_CALL:
-            spent_ms = (time.monotonic() - self._began) * 1000
-            outcome = f"{response.status_code}, {spent_ms:.1f} ms"
-            request_id = response.headers.get("x-request-id", "")
-            report(FUNCTION_CALL, "%s: %s", self.name, f"{outcome} {request_id}".rstrip())
-        if self._hooked is not None:
-            self._hooked.response = response
-
-    def result_of(self, response: Response) -> Any:
-        """The value of an answer; raises what it says instead."""
-        self.answered(response)
-        if response.status_code == 200:
-            value = (
-                response.text
-                if settings.RETURN_TEXT
-                else self._function.decoded(response.content_type, response.content)
-            )
-            self.succeeded()
-            return value
-        try:
-            envelope = response.json()
-        except ValueError:
-            envelope = None
-        if not isinstance(envelope, Mapping) or "code" not in envelope:
-            raise from_stranger(self.name, response.status_code, response.text)
-        raise self._function.failure(envelope)
-
-    def error_of(self, envelope: Mapping[str, Any]) -> Exception:
-        return self._function.failure(envelope)
-
-    def succeeded(self) -> None:
-        if self._hooked is not None:
-            self._tell_hooks(None)
-
-    def left(self, error: BaseException | None = None) -> None:
-        """Its caller does not wait for its end."""
-        if self._hooked is not None:
-            self._tell_hooks(error)
-
-    def failed(self, error: Exception) -> Exception:
-        """The call is over; returns what is raised for `error`."""
-        if isinstance(error, DeadlinePassed):
-            spent = time.monotonic() - self._began
-            error = FunctionTimeout(
-                f"no answer within the limit of {self.timeout_s:g} s ({spent:.2f} s spent)",
-                name=self.name,
-            )
-        if self._hooked is not None:
-            self._tell_hooks(error)
-        return error
-
-    def rescued(self, error: Exception) -> Any:
-        """The fallback's answer in the place of an error; raises the error where there is none."""
-        raised = self.failed(error)
-        function = self._function
-        if function.fallback is NOT_GIVEN or not isinstance(raised, function.fallback_for):
-            if raised is error:
-                raise error
-            raise raised from None
-        function._fallbacks[0] += 1
-        logger.warning("%s: the fallback answers, for: %s", self.name, raised)
-        if callable(function.fallback):
-            return function.fallback(**self._arguments)
-        return function.fallback
-
-    def _tell_hooks(self, error: BaseException | None) -> None:
-        hooked, self._hooked = self._hooked, None
-        assert hooked is not None
-        hooked.end(error)
-
-
 @functools.cache
 def default_host() -> JSHost:
     """The host of the settings; they clear this cache when they change."""
@@ -429,18 +266,3 @@ def _check_timeout(timeout: object, what: str) -> None:
         raise ValueError(
             f"{what}: timeout must be a number above 0, or None for no limit, not {timeout!r}"
         )
-
-
-@functools.lru_cache(maxsize=64)
-def _known_headers(timeout_s: float | None, accept: str) -> FrozenHeaders:
-    headers = FrozenHeaders({"Content-Type": "application/json", "Accept": accept})
-    if timeout_s is not None:
-        headers["JSHost-Timeout"] = repr(float(timeout_s))  # numpy's has a repr of its own
-    return headers
-
-
-def _headers(timeout_s: float | None, accept: str, content_type: str) -> Mapping[str, str]:
-    known = _known_headers(timeout_s, accept)
-    if content_type == "application/json":
-        return known
-    return {**known, "Content-Type": content_type}

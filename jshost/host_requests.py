@@ -17,7 +17,7 @@ from jshost.transport import OpenResponse, Transport, connect
 if TYPE_CHECKING:
     import asyncio
 
-    from jshost.function import HttpCall
+    from jshost.function_calls import HttpCall
     from jshost.transport_async import AsyncOpenResponse, AsyncTransport
 
 __all__ = ["HostRequests"]

@@ -28,7 +28,7 @@ from jshost.workers.reactor import Waiter
 
 if TYPE_CHECKING:
     from jshost.embedding.loops import LoopWatch
-    from jshost.function import PreparedCall
+    from jshost.function_calls import PreparedCall
     from jshost.workers.pools import Route
 
 __all__ = ["RequestTaker"]

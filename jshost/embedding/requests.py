@@ -21,7 +21,7 @@ FUNCTION_PREFIX = "/function/"
 
 
 class RequestedCall:
-    """A request as the call that it is; a `function.PreparedCall`.
+    """A request as the call that it is; a `function_calls.PreparedCall`.
 
     Attributes:
         name: the function's; "" where the request names none.

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
 from jshost import wire
-from jshost.function import NOT_GIVEN, Function
+from jshost.function import Function
+from jshost.function_calls import NOT_GIVEN
 from jshost.host import JSHost
 from jshost.testing.overriding_host import OverridingHost
 
