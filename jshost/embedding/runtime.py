@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jshost.exceptions import ConfigError
-from jshost.workers.channel import WorkerChannel, log_line
+from jshost.workers.channel import WorkerChannel
 from jshost.workers.output import Line
 from jshost.workers.reactor import Reactor, Waiter
 
@@ -111,9 +111,6 @@ class Runtime:
     def on_line(self, worker: WorkerChannel, level: int, line: Line) -> None:
         """What functions print goes where the program prints."""
         self.reactor.call_unlocked(lambda: _print(level, line.text))
-
-    def on_log(self, worker: WorkerChannel, level: int, line: Line) -> None:
-        self.reactor.call_unlocked(lambda: log_line(worker, level, line))
 
     # Nobody waits
 

@@ -16,6 +16,8 @@ export class LoadedFiles {
   /** @type {Set<string>} */
   #files;
   #reported = 0;
+  /** Take what the loader's thread has told by now: an answer must not be faster than that. */
+  #takeImports = () => {};
   /** Told of all files when there are more. @type {(files: string[]) => void} */
   onMore = () => {};
 
@@ -27,18 +29,26 @@ export class LoadedFiles {
   /** Hear of ES modules too: Node keeps no list of them that one could read. */
   watchImports() {
     /** @type {typeof import('node:worker_threads')} */
-    const {MessageChannel} = require('node:worker_threads'); // some milliseconds that others need not wait
+    const {MessageChannel, receiveMessageOnPort} = require('node:worker_threads'); // some milliseconds that others need not wait
     const {port1, port2} = new MessageChannel();
-    port1.on('message', (url) => {
+    /** @param {string} url */
+    const take = (url) => {
       if (url.startsWith('file:')) this.#add(fileURLToPath(url));
+    };
+    port1.on('message', (url) => {
+      take(url);
       this.report();
     });
     port1.unref();
+    this.#takeImports = () => {
+      for (let next = receiveMessageOnPort(port1); next !== undefined; next = receiveMessageOnPort(port1)) take(next.message);
+    };
     register('./loaded_hooks.mjs', import.meta.url, {data: {port: port2}, transferList: [port2]});
   }
 
   /** @returns {string[]} */
   all() {
+    this.#takeImports();
     for (const file of Object.keys(required)) this.#add(file);
     this.#reported = this.#files.size;
     return [...this.#files];
@@ -46,6 +56,7 @@ export class LoadedFiles {
 
   /** Tell of all files if there are more than were told of. */
   report() {
+    this.#takeImports();
     for (const file of Object.keys(required)) this.#add(file);
     if (this.#files.size > this.#reported) this.onMore(this.all());
   }

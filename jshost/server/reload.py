@@ -21,6 +21,7 @@ logger = logging.getLogger("jshost.reload")
 
 LOAD_TIMEOUT_S = 30.0
 POLL_S = 0.002
+RETRY_S = 1.0
 TRIES = 50
 """How often a call looks again because files were saved while they were loaded."""
 
@@ -77,6 +78,17 @@ class Reloader:
 
     async def watch(self) -> None:
         """Reload as soon as a file is saved; runs until it is cancelled."""
+        warned = ""
+        while True:
+            try:
+                await self._watch()
+            except Exception as error:  # noqa: BLE001  too many watches, a folder that has gone, …
+                if repr(error) != warned:
+                    warned = repr(error)
+                    logger.warning("edits are seen by the next call only: %s", error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _watch(self) -> None:
         import watchfiles  # 30 ms, which only development pays
 
         while True:
