@@ -29,7 +29,7 @@ const HOST_ANSWERS_FIRST_MS = 250;
  */
 
 /** @typedef {import('./http_transport.mjs').Answer} Answer */
-/** @typedef {import('./http_transport.mjs').HttpTransport} HttpTransport */
+/** @typedef {import('./host.mjs').Transport} Transport */
 
 /** @type {Host | undefined} */
 let sharedHost;
@@ -133,7 +133,7 @@ export class HostFunction {
 
   /**
    * @param {Answer} answer
-   * @param {HttpTransport} transport
+   * @param {Transport} transport
    * @param {AbortSignal | undefined} signal
    */
   async #result(answer, transport, signal) {

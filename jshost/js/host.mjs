@@ -16,6 +16,8 @@ const URL_SCHEMES = ['http://', 'https://', 'unix:///'];
 const MOVING_MS = 1000;
 const MOVING_POLL_MS = 20;
 
+/** @typedef {HttpTransport | import('./https_transport.mjs').HttpsTransport} Transport */
+
 /**
  * @typedef {object} HostOptions
  * @property {string} [rootUrl] where the host, or a proxy in front of it, listens: `http://`, `https://`
@@ -42,7 +44,7 @@ export class Host {
   #useManager;
   #python;
   #token;
-  /** @type {Promise<HttpTransport> | undefined} */
+  /** @type {Promise<Transport> | undefined} */
   #transport;
 
   /** @param {HostOptions} [options] */
@@ -82,7 +84,7 @@ export class Host {
    * @param {Record<string, string>} headers
    * @param {Buffer} body
    * @param {AbortSignal | undefined} signal
-   * @param {(answer: import('./http_transport.mjs').Answer, transport: HttpTransport) => Promise<T>} read
+   * @param {(answer: import('./http_transport.mjs').Answer, transport: Transport) => Promise<T>} read
    * @returns {Promise<T>}
    */
   async exchange(method, path, headers, body, signal, read) {
@@ -100,7 +102,7 @@ export class Host {
         await sleep(MOVING_POLL_MS);
         continue;
       }
-      return read(answer, transport);
+      return await read(answer, transport); // so that the caller's own lines are in the stack of what it throws
     }
   }
 
@@ -122,7 +124,7 @@ export class Host {
 
   #connected() {
     if (this.#transport === undefined) {
-      const transport = this.#locate().then(({url, token}) => new HttpTransport(url, this.#token ?? (token || env.JSHOST_TOKEN)));
+      const transport = this.#locate().then(({url, token}) => transportTo(url, this.#token ?? (token || env.JSHOST_TOKEN)));
       transport.catch(() => {
         if (this.#transport === transport) this.#transport = undefined;
       });
@@ -158,6 +160,17 @@ export class Host {
     if (!existsSync(path)) throw new ConfigError(`${path}: no such config file.`);
     return realpathSync(path);
   }
+}
+
+/**
+ * @param {string} url
+ * @param {string} [token]
+ * @returns {Promise<Transport>}
+ */
+async function transportTo(url, token) {
+  if (!url.startsWith('https:')) return new HttpTransport(url, token);
+  const {HttpsTransport} = await import('./https_transport.mjs'); // few need it
+  return new HttpsTransport(url, token);
 }
 
 /** @param {string | undefined} value */

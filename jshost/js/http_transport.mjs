@@ -1,57 +1,50 @@
 // @ts-check
 /**
- * Requests to a host over kept-alive connections: http, https, unix sockets. Runs in: callers.
+ * Requests to a host over kept-alive connections: http and unix sockets. Runs in: callers.
  *
- * A connection that has been idle for long is not used again, for the host might be about to close it;
- * and nothing is sent twice, for the first may have run.
+ * Made for the few kinds of request that callers make, since Node's own client takes longer for one than
+ * a host does. A connection that has been idle for long is not used again, for the host might be about
+ * to close it; and nothing is sent twice, for the first may have run.
  */
 
-import http from 'node:http';
-import https from 'node:https';
-import {HostConnectionError, UnexpectedResponse} from './remote_errors.mjs';
+import {requestHead} from './http1.mjs';
+import {Connection, Exchange} from './http_connection.mjs';
+import {MAX_CONNECTIONS, MAX_IDLE_MS, translated} from './transport_rules.mjs';
 
-/** Hosts close idle connections after 75 s. */
-const MAX_IDLE_MS = 30_000;
-const MAX_CONNECTIONS = 256;
 const UNIX_SCHEME = 'unix://';
+const HTTP_PORT = 80;
 
-/**
- * @typedef {object} Answer
- * @property {number} status
- * @property {string} type the content type
- * @property {http.IncomingMessage} message its body, still to come
- */
+/** @typedef {import('./http_connection.mjs').Answer} Answer */
+/** @typedef {{exchange: Exchange, head: string, body: Buffer}} Waiting */
 
 /** The connections to one root URL. */
 export class HttpTransport {
-  #agent;
-  #options;
   #rootUrl;
-  #send;
-
-  #authorization;
+  #where;
+  #prefix;
+  #headers;
+  /** @type {Connection[]} the one that was used last is used first */
+  #idle = [];
+  #count = 0;
+  /** @type {Waiting[]} requests beyond as many connections as there may be */
+  #waiting = [];
+  #isClosed = false;
+  /** @type {NodeJS.Timeout | undefined} */
+  #sweeper;
 
   /**
-   * @param {string} rootUrl `http://host:port/prefix`, `https://…` or `unix:///path/of/a/socket`
+   * @param {string} rootUrl `http://host:port/prefix` or `unix:///path/of/a/socket`
    * @param {string} [token] what the host wants to be told
    */
   constructor(rootUrl, token) {
-    this.#authorization = token ? {Authorization: `Bearer ${token}`} : {};
     this.#rootUrl = rootUrl;
     const isUnix = rootUrl.startsWith(UNIX_SCHEME);
     const url = new URL(isUnix ? 'http://localhost' : rootUrl);
-    const {Agent, request} = url.protocol === 'https:' ? https : http;
-    this.#send = request;
-    this.#agent = new Agent({keepAlive: true, maxSockets: MAX_CONNECTIONS, scheduling: 'lifo', timeout: MAX_IDLE_MS});
-    this.#options = {
-      agent: this.#agent,
-      hostname: url.hostname.replace(/^\[|\]$/g, ''),
-      port: url.port,
-      auth: url.username ? `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}` : undefined,
-      socketPath: isUnix ? decodeURIComponent(rootUrl.slice(UNIX_SCHEME.length)) : undefined,
-    };
-    /** What stands before each path. */
-    this.prefix = url.pathname.replace(/\/$/, '');
+    this.#where = isUnix
+      ? {path: decodeURIComponent(rootUrl.slice(UNIX_SCHEME.length))}
+      : {host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || HTTP_PORT)};
+    this.#prefix = url.pathname.replace(/\/$/, '');
+    this.#headers = {Host: url.host, ...authorization(url, token)};
   }
 
   /**
@@ -59,7 +52,7 @@ export class HttpTransport {
    *
    * @param {string} method
    * @param {string} path escaped, beginning with "/"
-   * @param {http.OutgoingHttpHeaders} headers
+   * @param {Record<string, string>} headers
    * @param {Buffer} body
    * @param {AbortSignal} [signal] ends it; the promise is then rejected with its reason
    * @returns {Promise<Answer>}
@@ -68,23 +61,9 @@ export class HttpTransport {
   request(method, path, headers, body, signal) {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
-      const request = this.#send({
-        ...this.#options,
-        method,
-        path: this.prefix + path,
-        headers: {...this.#authorization, ...headers, 'Content-Length': body.length},
-      });
-      const abort = () => request.destroy(signal?.reason);
-      signal?.addEventListener('abort', abort, {once: true});
-      request.on('close', () => signal?.removeEventListener('abort', abort));
-      request.on('error', (error) => reject(this.#translated(error, signal)));
-      request.on('socket', (socket) => socket.setNoDelay?.(true));
-      request.on('response', (message) => resolve({
-        status: message.statusCode ?? 0,
-        type: message.headers['content-type'] ?? '',
-        message,
-      }));
-      request.end(body);
+      const head = requestHead(method, this.#prefix + path, {...this.#headers, ...headers}, body.length);
+      const exchange = new Exchange(signal, resolve, (error) => reject(translated(error, this.#rootUrl, signal)));
+      this.#send({exchange, head, body});
     });
   }
 
@@ -99,10 +78,7 @@ export class HttpTransport {
     try {
       yield* answer.message;
     } catch (error) {
-      throw this.#translated(/** @type {Error} */ (error), signal);
-    }
-    if (!answer.message.complete) {
-      throw new HostConnectionError(`${this.#rootUrl}: the connection broke before the answer was whole; the call may have run.`);
+      throw translated(/** @type {Error} */ (error), this.#rootUrl, signal);
     }
   }
 
@@ -111,8 +87,11 @@ export class HttpTransport {
    *
    * @param {Answer} answer
    * @param {AbortSignal} [signal]
+   * @returns {Promise<Buffer>}
    */
   async body(answer, signal) {
+    const whole = answer.message.whole();
+    if (whole !== undefined) return whole;
     const pieces = [];
     for await (const piece of this.pieces(answer, signal)) pieces.push(piece);
     return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
@@ -120,25 +99,81 @@ export class HttpTransport {
 
   /** Close the idle connections; each of the others once it has its answer. */
   close() {
-    const agent = /** @type {http.Agent & {keepAlive: boolean}} */ (this.#agent);
-    agent.keepAlive = false; // `destroy` would break the calls of others
-    for (const sockets of Object.values(agent.freeSockets)) sockets?.forEach((socket) => socket.destroy());
+    this.#isClosed = true;
+    this.#closeIdle(this.#idle.length);
   }
 
-  /**
-   * @param {NodeJS.ErrnoException} error
-   * @param {AbortSignal} [signal]
-   */
-  #translated(error, signal) {
-    if (signal?.aborted) return signal.reason;
-    const options = {cause: error};
-    if (['ECONNREFUSED', 'ENOENT', 'ENOTFOUND', 'EHOSTUNREACH', 'ETIMEDOUT'].includes(error.code ?? '')) {
-      return new HostConnectionError(`No host answers at ${this.#rootUrl} (${error.code}). Start one with: jshost serve CONFIG`, options);
+  /** @param {Connection} connection */
+  onFree(connection) {
+    const next = this.#nextWaiting();
+    if (next !== undefined) connection.send(next.exchange, next.head, next.body);
+    else if (this.#isClosed) connection.destroy();
+    else {
+      this.#idle.push(connection);
+      this.#sweeper ??= setTimeout(() => this.#sweep(), MAX_IDLE_MS).unref();
     }
-    if (error.code?.startsWith('HPE_')) return new UnexpectedResponse(`${this.#rootUrl}: ${error.message}`, options);
-    return new HostConnectionError(
-      `${this.#rootUrl}: the connection broke (${error.code ?? error.message}) before the answer was whole; the call may have run.`,
-      options,
-    );
   }
+
+  /** @param {Connection} connection */
+  onGone(connection) {
+    this.#count -= 1;
+    const index = this.#idle.indexOf(connection);
+    if (index >= 0) this.#idle.splice(index, 1);
+    const next = this.#nextWaiting();
+    if (next !== undefined) this.#send(next);
+  }
+
+  /** @param {Waiting} request */
+  #send(request) {
+    const connection = this.#connection();
+    if (connection === undefined) this.#waiting.push(request);
+    else connection.send(request.exchange, request.head, request.body);
+  }
+
+  /** One that may be used, or none: there are as many as there may be. */
+  #connection() {
+    const last = this.#idle.pop();
+    if (last !== undefined && performance.now() - last.idleSince < MAX_IDLE_MS) return last;
+    last?.destroy();
+    this.#closeIdle(last === undefined ? 0 : this.#idle.length); // they have been idle for longer still
+    if (this.#count === MAX_CONNECTIONS) return undefined;
+    this.#count += 1;
+    return new Connection(this.#where, this);
+  }
+
+  /** The first request in the queue that somebody still waits for. */
+  #nextWaiting() {
+    for (;;) {
+      const next = this.#waiting.shift();
+      if (next === undefined || !next.exchange.isOver) return next;
+    }
+  }
+
+  /** @param {number} count so many of those that have been idle for longest */
+  #closeIdle(count) {
+    for (const connection of this.#idle.splice(0, count)) connection.destroy();
+    if (this.#idle.length === 0) {
+      clearTimeout(this.#sweeper);
+      this.#sweeper = undefined;
+    }
+  }
+
+  #sweep() {
+    this.#sweeper = undefined;
+    const oldest = performance.now() - MAX_IDLE_MS;
+    this.#closeIdle(this.#idle.filter(({idleSince}) => idleSince <= oldest).length);
+    if (this.#idle.length > 0) this.#sweeper = setTimeout(() => this.#sweep(), MAX_IDLE_MS).unref();
+  }
+}
+
+/**
+ * @param {URL} url
+ * @param {string} [token]
+ * @returns {Record<string, string>}
+ */
+function authorization({username, password}, token) {
+  if (token) return {Authorization: `Bearer ${token}`};
+  if (!username) return {};
+  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  return {Authorization: `Basic ${Buffer.from(pair).toString('base64')}`};
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import ssl
@@ -156,3 +157,28 @@ def test_a_certificate_that_nobody_trusts(proxy: TlsProxy) -> None:
     with pytest.raises(ConnectionError, match="is not trusted"):
         asyncio.run(acall())
     host.disconnect()
+
+
+NODE_CALLER = """
+const {Function, Host} = await import(process.argv[1]);
+const host = new Host({rootUrl: process.argv[2]});
+const echo = new Function('echo', {host});
+const stream = new Function('count', {host}).stream({to: 3});
+const values = [await echo.call({value: 'größe'}), await echo.map([{value: 1}])];
+for await (const value of stream) values.push(value);
+const error = await new Function('fail', {host}).call().catch((error) => error.message);
+const late = await new Function('hang', {host, timeout: 100}).call().catch((error) => error.name);
+console.log(JSON.stringify([...values, stream.result, error, late]));
+host.close();
+"""
+
+
+def test_a_node_program(proxy: TlsProxy, certificate: Path) -> None:
+    module = (Path(jshost.__file__).parent / "js" / "index.mjs").as_uri()
+    command = [require("node", "node"), "--input-type=module", "-e", NODE_CALLER, module, proxy.url]
+    trusted = {**os.environ, "NODE_EXTRA_CA_CERTS": os.fspath(certificate)}
+    done = subprocess.run(
+        command, env=trusted, capture_output=True, text=True, timeout=60, check=True
+    )
+    expected = ["größe", [1], 0, 1, 2, "done", "fail: RangeError: no", "FunctionTimeout"]
+    assert json.loads(done.stdout) == expected
