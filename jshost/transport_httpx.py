@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
@@ -54,13 +55,23 @@ def _lower(headers: httpx.Headers) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
+class _Owned:
+    """A client that is closed once nobody refers to this any more: neither its transport, nor an
+    answer that is still coming."""
+
+    def __init__(self) -> None:
+        self.client = httpx.Client(limits=LIMITS)
+        self.closing = weakref.finalize(self, self.client.close)
+        self.closing.atexit = False
+
+
 class HttpxTransport:
     """A `Transport` for threads."""
 
     def __init__(self, root_url: str, token: str = "") -> None:
         self._root_url = root_url
         self._authorization = bearer(token)
-        self._client: httpx.Client | None = None
+        self._owned: _Owned | None = None
         self._lock = threading.Lock()
         forget_after_fork(self)
 
@@ -83,11 +94,9 @@ class HttpxTransport:
         timeout_s: float | None,
     ) -> OpenResponse:
         with self._lock:
-            if self._client is None:
-                self._client = httpx.Client(limits=LIMITS)
-            client = self._client
+            owned = self._owned = self._owned or _Owned()
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        request = client.build_request(
+        request = owned.client.build_request(
             method,
             self._root_url + target,
             content=body,
@@ -95,24 +104,27 @@ class HttpxTransport:
             timeout=timeout_s,
         )
         try:
-            response = client.send(request, stream=True)
+            response = owned.client.send(request, stream=True)
         except Exception as error:
             raise _translated(self._root_url, error) from error
-        return _OpenHttpx(self._root_url, response, deadline)
+        return _OpenHttpx(self._root_url, response, deadline, owned)
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._owned = None
 
     def forget(self) -> None:
         """In a forked child: leave the parent's connections alone, and make our own."""
-        self._client = None
+        owned, self._owned = self._owned, None
+        if owned is not None:
+            owned.closing.detach()  # another thread of the parent's may have held its lock
         self._lock = threading.Lock()
 
 
 class _OpenHttpx:
-    def __init__(self, root_url: str, response: httpx.Response, deadline: float | None) -> None:
+    def __init__(
+        self, root_url: str, response: httpx.Response, deadline: float | None, owned: _Owned
+    ) -> None:
+        self._owned = owned
         self.status_code = response.status_code
         self.headers: Mapping[str, str] = _lower(response.headers)
         self._root_url = root_url
@@ -163,8 +175,9 @@ class AsyncHttpxTransport:
             self._client = httpx.AsyncClient(limits=LIMITS)
             self._closing = _closing(self._client)
             await anext(self._closing)
+        client, closing = self._client, self._closing
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        request = self._client.build_request(
+        request = client.build_request(
             method,
             self._root_url + target,
             content=body,
@@ -172,10 +185,10 @@ class AsyncHttpxTransport:
             timeout=timeout_s,
         )
         try:
-            response = await self._client.send(request, stream=True)
+            response = await client.send(request, stream=True)
         except Exception as error:
             raise _translated(self._root_url, error) from error
-        return _AsyncOpenHttpx(self._root_url, response, deadline)
+        return _AsyncOpenHttpx(self._root_url, response, deadline, closing)
 
     def close(self) -> None:
         self._client = self._closing = None  # the loop finishes the generator
@@ -191,7 +204,10 @@ async def _closing(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
 
 
 class _AsyncOpenHttpx:
-    def __init__(self, root_url: str, response: httpx.Response, deadline: float | None) -> None:
+    def __init__(
+        self, root_url: str, response: httpx.Response, deadline: float | None, client: object
+    ) -> None:
+        self._client = client  # which is closed once nobody refers to it
         self.status_code = response.status_code
         self.headers: Mapping[str, str] = _lower(response.headers)
         self._root_url = root_url
