@@ -46,6 +46,8 @@ NO_WAIT = socket.MSG_DONTWAIT
 SO_MEMINFO = 55 if sys.platform == "linux" else 0
 """sock_diag(7): how many bytes of memory a socket's queues take; the first is for what has come."""
 NOTHING_CAME = bytes(4)
+ESTABLISHED = b"\x01"
+"""The state of an open connection, the first byte of tcp(7)'s TCP_INFO."""
 
 
 def no_host(root_url: str, error: OSError) -> ConnectionError:
@@ -103,11 +105,15 @@ def can_look(sock: socket.socket) -> bool:
 
 
 def nothing_came(sock: socket.socket) -> bool:
-    """Whether a socket's queue holds nothing, no end either; a FIN takes memory there, too.
+    """Whether a socket's queue holds nothing, and its end has not come.
 
-    It costs a microsecond, and the interpreter's lock is not given away for it.
+    An end that came with the last bytes is in the queue only until those are read. It costs a
+    microsecond, and the interpreter's lock is not given away for it.
     """
-    return sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4) == NOTHING_CAME
+    return (
+        sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4) == NOTHING_CAME
+        and sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == ESTABLISHED
+    )
 
 
 class Connection:

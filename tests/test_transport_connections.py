@@ -19,7 +19,7 @@ from conftest import wait_until
 from tiny_server import Connection, TinyServer, echo
 from transports import TIMEOUT_S, Connect, post, to
 
-from jshost.connections import WARM_S, can_look
+from jshost.connections import WARM_S, can_look, nothing_came
 from jshost.transport import MAX_IDLE, PlainTransport
 from jshost.transport_async import AsyncPlainTransport
 
@@ -164,6 +164,19 @@ def test_a_connection_that_the_server_closed_at_once_is_not_used(to: Connect) ->
         assert closed.wait(TIMEOUT_S)
         assert post(transport) == b"2"
     assert [request.connection for request in server.requests] == [1, 2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a socket holds")
+def test_an_end_that_came_with_the_answer_is_seen() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    with listener, socket.create_connection(listener.getsockname()) as ours:
+        theirs, _ = listener.accept()
+        with theirs:
+            assert nothing_came(ours)
+            theirs.sendall(b"answer")
+            assert not nothing_came(ours)
+        assert ours.recv(16) == b"answer"
+        assert not nothing_came(ours)
 
 
 def test_of_several_stale_connections_none_is_used(to: Connect) -> None:
