@@ -1,9 +1,11 @@
 // @ts-check
 /**
- * Frames on their way to the host, few writes for many of them. Runs in: Node workers.
+ * Frames on their way to the other side, few writes for many of them. Runs in: Node workers, and
+ * programs that own Python workers.
  *
  * The first frame of a turn of the event loop is written at once; what follows in the same turn is
- * gathered and written when the turn ends, or when there is enough for a write.
+ * gathered and written when the turn ends, or when there is enough for a write. Of calls a few are
+ * enough: the worker runs them while the program makes the others.
  */
 
 import {Kind, encode, encodeInto} from './frames.mjs';
@@ -13,12 +15,14 @@ const SMALL_BYTES = 16 * 1024;
 const AT_ONCE = 1;
 /** As for results, but a turn is long where a stream's producer computes between its chunks. */
 const CHUNKS_AT_ONCE = 16;
+const CALLS_IN_A_WRITE = 12;
 
 export class Outbox {
   #channel;
   #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
   #end = 0;
   #writesInTurn = 0;
+  #callsGathered = 0;
   #endTurn = () => {
     this.flush();
     this.#writesInTurn = 0;
@@ -46,7 +50,8 @@ export class Outbox {
     this.#end = encodeInto(this.#slab, start, kind, callId, payload, form);
     const size = this.#end - start;
     const limit = kind === Kind.CHUNK ? CHUNKS_AT_ONCE : kind === Kind.LOG ? Infinity : AT_ONCE;
-    if (this.#writesInTurn < limit) this.flush();
+    if (kind === Kind.CALL) this.#callsGathered += 1;
+    if (this.#writesInTurn < limit || this.#callsGathered === CALLS_IN_A_WRITE) this.flush();
     return size;
   }
 
@@ -69,6 +74,7 @@ export class Outbox {
     if (this.#end === 0) return;
     const frames = this.#slab.subarray(0, this.#end);
     this.#end = 0;
+    this.#callsGathered = 0;
     if (this.#channel.writableLength > 0) {
       this.#write(Buffer.from(frames)); // the host is slow: a slab for each few bytes would add up
       return;

@@ -52,6 +52,16 @@ test('what follows in the same turn is one write', async () => {
   assert.deepEqual(payloads(), Array.from({length: 100}, (_, number) => `j${number}`));
 });
 
+test('calls are written a dozen at a time, so that their worker begins', async () => {
+  outbox = new Outbox(new Writable({write(chunk, _, callback) { writes.push(Buffer.from(chunk)); callback(); }}));
+  for (let number = 0; number < 30; number++) outbox.post(Kind.CALL, number, `${number}`);
+  assert.equal(writes.length, 3);
+  await null;
+  await turn();
+  assert.deepEqual(writes.map((data) => new Decoder().feed(data).length), [1, 12, 12, 5]);
+  assert.deepEqual(payloads(), Array.from({length: 30}, (_, number) => `${number}`));
+});
+
 test('what is gathered is one write, the first frame too', async () => {
   outbox.gather();
   for (let number = 0; number < 3; number++) outbox.post(Kind.RESULT, number, `${number}`, 'j');
