@@ -100,7 +100,9 @@ class Writer {
    * @param {string} pointer
    */
   #array(items, place, pointer) {
-    const texts = Array.from(items, (item, index) => this.value(item, `${place}[${index}]`, `${pointer}/${index}`, `${index}`) ?? 'null');
+    const texts = Array.from(items, (item, index) => (
+      plainText(item) ?? this.value(item, `${place}[${index}]`, `${pointer}/${index}`, `${index}`) ?? 'null'
+    ));
     return `[${texts.join(', ')}]`;
   }
 
@@ -114,11 +116,23 @@ class Writer {
     if (names.length === 0 && !isPlain(members)) throw refused(place, `${describe(members)} cannot be carried${hintFor(members)}`);
     const texts = [];
     for (const name of names) {
-      const text = this.value(members[name], place ? `${place}.${name}` : name, `${pointer}/${token(name)}`, name);
+      const member = members[name];
+      const text = plainText(member) ?? this.value(member, place ? `${place}.${name}` : name, `${pointer}/${token(name)}`, name);
       if (text !== undefined) texts.push(`${quote(name)}: ${text}`);
     }
     return `{${texts.join(', ')}}`;
   }
+}
+
+/**
+ * What needs no place, for it cannot be refused and holds nothing: to name its place takes longer than
+ * to write it.
+ *
+ * @param {unknown} value
+ */
+function plainText(value) {
+  if (typeof value === 'string') return quote(value);
+  return typeof value === 'number' ? plainDigits(value) : undefined;
 }
 
 const ESCAPED_BY_PYTHON = /[\x7f-\uffff]/g;
@@ -126,6 +140,16 @@ const ESCAPED_BY_PYTHON = /[\x7f-\uffff]/g;
 /** @param {string} text */
 function quote(text) {
   return JSON.stringify(text).replace(ESCAPED_BY_PYTHON, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/**
+ * A number that JavaScript writes as Python does: most.
+ *
+ * @param {number} value
+ */
+function plainDigits(value) {
+  const size = Math.abs(value);
+  return size >= 1e-4 && size < 1e15 || value === 0 ? String(value) : undefined;
 }
 
 /**
