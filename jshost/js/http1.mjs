@@ -23,11 +23,20 @@ const OURS = new Set(['content-length', 'transfer-encoding', 'connection']);
  *
  * @param {string} method
  * @param {string} target escaped
- * @param {Record<string, string>} headers the later of two that differ in case wins
+ * @param {string} lines `headerLines`
  * @param {number} length the body's
- * @throws {TypeError} a header that cannot be sent
  */
-export function requestHead(method, target, headers, length) {
+export function requestHead(method, target, lines, length) {
+  return `${method} ${target} HTTP/1.1\r\n${lines}Content-Length: ${length}${HEAD_END}`;
+}
+
+/**
+ * Headers as a request has them.
+ *
+ * @param {Record<string, string>} headers the later of two that differ in case wins
+ * @throws {TypeError} one that cannot be sent
+ */
+export function headerLines(headers) {
   /** @type {Map<string, string>} */
   const lines = new Map();
   for (const name in headers) {
@@ -38,9 +47,7 @@ export function requestHead(method, target, headers, length) {
     if (OURS.has(lower)) throw new TypeError(`the header ${name} is not the caller's to set`);
     lines.set(lower, `${name}: ${value}\r\n`);
   }
-  let head = `${method} ${target} HTTP/1.1\r\n`;
-  for (const line of lines.values()) head += line;
-  return `${head}Content-Length: ${length}${HEAD_END}`;
+  return [...lines.values()].join('');
 }
 
 /**

@@ -7,7 +7,7 @@
  * to close it; and nothing is sent twice, for the first may have run.
  */
 
-import {requestHead} from './http1.mjs';
+import {headerLines, requestHead} from './http1.mjs';
 import {Connection, Exchange} from './http_connection.mjs';
 import {MAX_CONNECTIONS, MAX_IDLE_MS, translated} from './transport_rules.mjs';
 
@@ -23,6 +23,8 @@ export class HttpTransport {
   #where;
   #prefix;
   #headers;
+  /** @type {WeakMap<Record<string, string>, string>} of headers that calls share, and nobody changes */
+  #lines = new WeakMap();
   /** @type {Connection[]} the one that was used last is used first */
   #idle = [];
   #count = 0;
@@ -61,7 +63,7 @@ export class HttpTransport {
   request(method, path, headers, body, signal) {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
-      const head = requestHead(method, this.#prefix + path, {...this.#headers, ...headers}, body.length);
+      const head = requestHead(method, this.#prefix + path, this.#linesOf(headers), body.length);
       const exchange = new Exchange(signal, resolve, (error) => reject(translated(error, this.#rootUrl, signal)));
       this.#send({exchange, head, body});
     });
@@ -121,6 +123,15 @@ export class HttpTransport {
     if (index >= 0) this.#idle.splice(index, 1);
     const next = this.#nextWaiting();
     if (next !== undefined) this.#send(next);
+  }
+
+  /** @param {Record<string, string>} headers */
+  #linesOf(headers) {
+    const known = this.#lines.get(headers);
+    if (known !== undefined) return known;
+    const lines = headerLines({...this.#headers, ...headers});
+    if (Object.isFrozen(headers)) this.#lines.set(headers, lines);
+    return lines;
   }
 
   /** @param {Waiting} request */
