@@ -43,7 +43,8 @@ class Threads(Generic[T]):
         self._read = read
         self._run = run
         self._tick = tick
-        self._condition = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()  # taken itself: the condition's own `with` is Python code
+        self._condition = threading.Condition(self._lock)
         self._tasks: deque[T] = deque()
         self._reading = False
         self._over = False
@@ -58,12 +59,12 @@ class Threads(Generic[T]):
         self._watcher: threading.Thread | None = None
 
     def start(self) -> None:
-        with self._condition:
+        with self._lock:
             self._wake(1)
 
     def submit(self, task: T) -> None:
         """Run a task that was not read; from any thread."""
-        with self._condition:
+        with self._lock:
             self._tasks.append(task)
             if self._running < self._limit:
                 self._wake(1)
@@ -77,20 +78,20 @@ class Threads(Generic[T]):
 
     def discard(self, task: T) -> bool:
         """Forget a task that waits for a thread; False: it runs already."""
-        with self._condition:
+        with self._lock:
             if task not in self._tasks:
                 return False
             self._tasks.remove(task)
             return True
 
     def _loop(self) -> None:
-        with self._condition:
+        with self._lock:
             self._coming -= 1
             task = self._choose()
         while True:
             if task is None:
                 read = self._read()
-                with self._condition:
+                with self._lock:
                     self._reading = False
                     if read is None:
                         self._over = True
@@ -99,7 +100,7 @@ class Threads(Generic[T]):
                     task = self._choose()
             else:
                 self._run(task)
-                with self._condition:
+                with self._lock:
                     self._running -= 1
                     self._finished += 1
                     task = self._choose()
@@ -147,7 +148,7 @@ class Threads(Generic[T]):
             self._wanted.wait()
             time.sleep(TICK_S)
             self._tick()
-            with self._condition:
+            with self._lock:
                 if self._finished - finished < FEW_TASKS:
                     self._help()
                 is_idle = self._finished == finished and not self._tasks and self._reading
