@@ -1,17 +1,16 @@
 // @ts-check
 /** Calling a host's functions. Runs in: callers. */
 
+import {Limit} from './call_limit.mjs';
 import {JSON_TYPE, bodyHash, encodeCall} from './encode_call.mjs';
 import {EventParser} from './event_stream.mjs';
 import {Host} from './host.mjs';
-import {LONGEST_TIMER_MS, checkedTimeout} from './limits.mjs';
+import {checkedTimeout} from './limits.mjs';
 import {decodeParts, encodeParts} from './multipart.mjs';
-import {ConfigError, FunctionTimeout, HostConnectionError, UnexpectedResponse, errorFrom, errorOfStranger} from './remote_errors.mjs';
+import {ConfigError, HostConnectionError, UnexpectedResponse, errorFrom, errorOfStranger} from './remote_errors.mjs';
 import {decodeResult, parseJson} from './results.mjs';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
-/** How much longer than the call's limit we listen: the host's own answer says more than our clock. */
-const HOST_ANSWERS_FIRST_MS = 250;
 
 /**
  * @typedef {object} CallOptions
@@ -253,79 +252,6 @@ export async function batch(calls, options = {}) {
 async function limitOn(host, name, usual, options) {
   await host.located(options.signal);
   return new Limit(name, usual, options);
-}
-
-/** @type {Map<string, Record<string, string>>} */
-const shared = new Map();
-const MAX_SHARED = 64;
-
-/**
- * The headers of calls that differ in nothing else: one object, so that connections know its bytes.
- *
- * @param {string} accept
- * @param {number | null} timeout
- */
-function sharedHeaders(accept, timeout) {
-  const key = `${timeout} ${accept}`;
-  let headers = shared.get(key);
-  if (headers === undefined) {
-    headers = Object.freeze(headersFor(JSON_TYPE, accept, timeout));
-    if (shared.size < MAX_SHARED) shared.set(key, headers);
-  }
-  return headers;
-}
-
-/**
- * @param {string} type
- * @param {string} accept
- * @param {number | null} timeout
- */
-function headersFor(type, accept, timeout) {
-  /** @type {Record<string, string>} */
-  const headers = {'Content-Type': type, Accept: accept};
-  if (timeout !== null) headers['JSHost-Timeout'] = String(timeout / 1000);
-  return headers;
-}
-
-/** How long one call may take, and who may end it before. */
-class Limit {
-  #timeout;
-  #headers;
-  /** @type {NodeJS.Timeout | undefined} */
-  #timer;
-  /** @type {AbortSignal | undefined} */
-  signal;
-
-  /**
-   * @param {string} name
-   * @param {number | null} usual
-   * @param {CallOptions} options
-   */
-  constructor(name, usual, {timeout = usual, signal, headers}) {
-    this.#timeout = checkedTimeout(timeout);
-    this.#headers = headers;
-    this.signal = signal;
-    if (this.#timeout === null) return;
-    const controller = new AbortController();
-    const message = `${name}: no answer within the limit of ${this.#timeout} ms`;
-    const passed = () => controller.abort(new FunctionTimeout(message, {code: 'timeout', function: name}));
-    this.#timer = setTimeout(passed, Math.min(this.#timeout + HOST_ANSWERS_FIRST_MS, LONGEST_TIMER_MS));
-    this.signal = signal === undefined ? controller.signal : AbortSignal.any([signal, controller.signal]);
-  }
-
-  /**
-   * @param {string} type
-   * @param {string} accept
-   * @returns {Record<string, string>}
-   */
-  headers(type, accept) {
-    if (this.#headers === undefined && type === JSON_TYPE) return sharedHeaders(accept, this.#timeout);
-    return {...headersFor(type, accept, this.#timeout), ...this.#headers};
-  }
-
-  end() {
-    clearTimeout(this.#timer);
-  }
 }
 
 /**
