@@ -45,7 +45,7 @@ sub vcl_init {
 sub vcl_recv {
     set req.backend_hint = hosts.backend();
     unset req.http.X-Method;
-    if (req.url == "/metrics") {
+    if (req.url ~ "^/metrics(\?|$)") {
         return (synth(404));
     }
     if (req.http.Accept ~ "text/event-stream") {

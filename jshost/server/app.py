@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request as PageRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -276,6 +277,8 @@ class App:
         return PlainTextResponse(f"{state}\n", 503, {**NO_STORE, "Retry-After": str(RETRY_AFTER_S)})
 
     async def _metrics(self, request: PageRequest) -> Response:
+        if request.scope["raw_path"] != b"/metrics":  # what proxies look at, who keep callers off
+            raise HTTPException(404)
         body, content_type = await self.metrics.page(self._service)
         return Response(body, headers={**NO_STORE, "Content-Type": content_type})
 

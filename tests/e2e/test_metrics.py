@@ -291,3 +291,10 @@ def test_counters_go_on_over_a_reload(host: RunningHost) -> None:
     assert found.outcomes("good") == {"ok": 2}
     config = host.status["config"]["pools"][0]["configFile"]
     assert found.get("jshost_worker_restarts_total", config=config, reason="reload") == 1
+
+
+@pytest.mark.parametrize("target", ["/%6detrics", "/m%65trics?x", "http://localhost/metrics"])
+def test_they_have_one_address_that_proxies_can_close(host: RunningHost, target: str) -> None:
+    with socket.create_connection(("127.0.0.1", int(host.url.rpartition(":")[2])), 5) as client:
+        client.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert client.recv(1000).startswith(b"HTTP/1.1 404 ")

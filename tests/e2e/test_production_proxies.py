@@ -170,7 +170,10 @@ def test_request_ids_reach_the_host_and_come_back(site: Site, port: int) -> None
 
 def test_status_comes_through_and_metrics_do_not(site: Site, port: int) -> None:
     assert site.host(port).get_status()["type"] == "Host"
-    assert site.host(port).request("GET", "/metrics", {}, b"", 5).status_code in (403, 404)
+    for path in ("/metrics", "/metrics?format=text", "/%6detrics", "/metrics/"):
+        answer = site.host(port).request("GET", path, {}, b"", 5)
+        assert answer.status_code in (307, 403, 404), path
+        assert "jshost_" not in answer.text
 
 
 @pytest.mark.parametrize("proxy", PROXIES)
