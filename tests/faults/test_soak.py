@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 from collections import Counter
@@ -17,6 +18,8 @@ from jshost.records import runtime_folder
 
 SECONDS = by_hand(600, 10)
 CALLERS = 16
+FEW = 5
+"""Descriptors that a host may have more after thousands of calls: none is for a call."""
 
 pytestmark = pytest.mark.timeout(by_hand(900, 90))
 
@@ -29,6 +32,9 @@ def test_a_soak(serve: StartHost, tmp_path: Path) -> None:
     process, rng = psutil.Process(host.pid), random.Random(SEED)
     for _ in range(100):  # Python 3.11 may fail to compile what threads import at the same time
         any_call(host, rng, 30)
+    gc.collect()  # of dropped hosts, whose connections end with them
+    time.sleep(0.5)
+    at_rest = process.num_fds()
     samples: list[tuple[float, int, int]] = []
     with Callers(host, CALLERS, 30, any_call) as callers:
         end = time.monotonic() + SECONDS
@@ -49,6 +55,7 @@ def test_a_soak(serve: StartHost, tmp_path: Path) -> None:
     assert recycled > SECONDS / 5
     assert last[0] - first[0] < 30
     wait_until(lambda: len(process.children(recursive=True)) == 4, 10, "four workers and no others")
-    wait_until(lambda: process.num_fds() <= first[1], 10, "end of connections")
+    gc.collect()
+    wait_until(lambda: process.num_fds() <= at_rest + FEW, 10, "end of connections")
     assert host.stop() == 0
     assert list(runtime_folder().iterdir()) == []
