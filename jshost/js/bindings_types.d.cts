@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 /** What the two entries of "jshost/bindings" share. */
 
 import type {Arguments, CallOptions, Events, PythonOptions, ValueStream} from './index.cjs';

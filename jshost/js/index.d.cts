@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 /** The types of "jshost", for `require` and, through index.d.ts, for `import`. */
 
 export interface CallOptions {

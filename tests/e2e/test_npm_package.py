@@ -162,10 +162,11 @@ def test_the_types_compile_under_strict(project: Path) -> None:
     (project / "typed.mts").write_text(TYPED)
     (project / "typed_commonjs.cts").write_text(TYPED_COMMON_JS)
     flags = ["--strict", "--noEmit", "--target", "es2022", "--module", "nodenext"]
-    flags += ["--lib", "es2023,esnext.disposable", "--types", "node"]
-    flags += ["--typeRoots", str(ROOT / "node_modules" / "@types")]
+    node = ["--types", "node", "--typeRoots", str(ROOT / "node_modules" / "@types")]
     tsc = ROOT / "node_modules" / ".bin" / "tsc"
-    run(tsc, *flags, "typed.mts", "typed_commonjs.cts", cwd=project)
+    run(tsc, *flags, *node, "typed.mts", "typed_commonjs.cts", cwd=project)
+    (project / "bare.mts").write_text("import {python} from 'jshost'; import 'jshost/bindings';")
+    run(tsc, *flags, "--types", "", "bare.mts", cwd=project)
 
 
 JEST = f"""
