@@ -16,7 +16,7 @@ __all__ = ["draw"]
 
 WIDTH = 800
 MARGIN = 20
-CHARACTER = 7.0
+CHARACTER = 7.7
 """The mean width of a character of the labels, in pixels, with something to spare."""
 VALUE_WIDTH = 110
 BAR, GAP = 20, 9
