@@ -175,7 +175,12 @@ class EmbeddedHost(RequestTaker):
     def _loaded(self) -> Runtime:
         runtime = self._runtime or self._started()
         if not runtime.is_loaded:
-            self._check(runtime, runtime.load)
+            try:
+                self._check(runtime, runtime.load)
+            except ConfigError:
+                if not runtime.was_interrupted:
+                    raise
+                return self._loaded()
         return runtime
 
     async def _aloaded(self) -> Runtime:

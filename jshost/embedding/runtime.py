@@ -62,6 +62,8 @@ class Runtime:
         self.is_closed = False
         self.failure: ConfigError | None = None
         """Why the config files did not load."""
+        self.was_interrupted = False
+        """Ctrl-C struck while it loaded, which may have cost it a worker."""
         self._waiting: list[Callable[[], None]] = []
         self._watches: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopWatch] | None = None
         self._last_watch: LoopWatch | None = None
@@ -99,7 +101,11 @@ class Runtime:
                     reactor.enter(waiter)
                 reactor.settle()
             reactor.released()
-            reactor.wait(waiter)
+            try:
+                reactor.wait(waiter)
+            except BaseException:
+                self.was_interrupted = True
+                raise
             self.raise_failure()
 
     def raise_failure(self) -> None:

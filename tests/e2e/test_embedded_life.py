@@ -163,6 +163,24 @@ print(host.double(number=2), host.pid() != before)
     assert run(folder, code) == "interrupted\n4 True\n"
 
 
+def test_a_load_that_was_interrupted_begins_anew(folder: Path) -> None:
+    """Ctrl-C where the worker says that it is ready costs the worker, but not the next call."""
+    code = """
+from jshost.workers.channel import WorkerChannel
+host = jshost.embedded('host.config.js')
+take = WorkerChannel._take
+def interrupted(self, data):
+    WorkerChannel._take = take
+    raise KeyboardInterrupt
+WorkerChannel._take = interrupted
+try:
+    host.double(number=1)
+except KeyboardInterrupt:
+    print('interrupted', host.double(number=2))
+"""
+    assert run(folder, code) == "interrupted 4\n"
+
+
 def test_interrupts_at_any_time(folder: Path) -> None:
     code = """
 host = jshost.embedded('host.config.js')
