@@ -285,39 +285,49 @@ class Pool(PoolCalls):
     # What the scheduler decides
 
     def _act(self, actions: list[Action]) -> None:
-        for action in actions:
-            match action:
-                case Send(worker, call):
-                    pending = self._calls.get(call)
-                    if pending is None:  # its caller was interrupted in the middle of `call`
-                        self._act(self.scheduler.finished(call, time.monotonic()))
-                        continue
-                    self.workers[worker].send_frame(pending.frame)
-                    pending.frame = b""
-                case Fail():
-                    self._fail(action)
-                case Cancel(worker, call):
-                    self.workers[worker].send(frames.CANCEL, call)
-                case Spawn(worker):
-                    self._spawn(worker)
-                case Ping(worker):
-                    self.workers[worker].send(frames.PING, 0)
-                case Drain(worker):
-                    self.workers[worker].drain()
-                case Kill(worker, reason):
-                    calls = self._calls_of(worker)
-                    ran = f"; its calls: {calls}" if calls else ""
-                    logger.warning("worker %d is killed: it %s%s", worker, reason, ran)
-                    if not self.workers[worker].is_ready:
-                        self.workers[worker].load_error = self._slow_start()
-                    self.workers[worker].expected_end = True
-                    self.workers[worker].kill_reason = reason
-                    self.workers[worker].process.kill()
-                case Recycled(worker, reason):
-                    logger.info("worker %d was recycled: %s", worker, RECYCLED_FOR[reason])
-                case Halt(reason, worker):
-                    self._halt(reason, worker)
-        self._plan_tick()
+        begun = 0
+        try:
+            for begun, action in enumerate(actions, 1):  # noqa: B007
+                self._carry_out(action)
+            self._plan_tick()
+        except ConfigError:
+            raise  # `begin` tells its caller
+        except BaseException:  # Ctrl-C in mid-work: the rest is still to be done
+            self._loop.call_soon(lambda: self._act(actions[begun:]))
+            raise
+
+    def _carry_out(self, action: Action) -> None:
+        match action:
+            case Send(worker, call):
+                pending = self._calls.get(call)
+                if pending is None:  # its caller was interrupted in the middle of `call`
+                    self._act(self.scheduler.finished(call, time.monotonic()))
+                    return
+                self.workers[worker].send_frame(pending.frame)
+                pending.frame = b""
+            case Fail():
+                self._fail(action)
+            case Cancel(worker, call):
+                self.workers[worker].send(frames.CANCEL, call)
+            case Spawn(worker):
+                self._spawn(worker)
+            case Ping(worker):
+                self.workers[worker].send(frames.PING, 0)
+            case Drain(worker):
+                self.workers[worker].drain()
+            case Kill(worker, reason):
+                calls = self._calls_of(worker)
+                ran = f"; its calls: {calls}" if calls else ""
+                logger.warning("worker %d is killed: it %s%s", worker, reason, ran)
+                if not self.workers[worker].is_ready:
+                    self.workers[worker].load_error = self._slow_start()
+                self.workers[worker].expected_end = True
+                self.workers[worker].kill_reason = reason
+                self.workers[worker].process.kill()
+            case Recycled(worker, reason):
+                logger.info("worker %d was recycled: %s", worker, RECYCLED_FOR[reason])
+            case Halt(reason, worker):
+                self._halt(reason, worker)
 
     def _slow_start(self) -> str:
         limit = self.scheduler.policy.start_timeout_s
@@ -327,17 +337,26 @@ class Pool(PoolCalls):
         )
 
     def _spawn(self, number: int) -> None:
+        process: WorkerProcess | None = None
         try:
             first, self._first = self._first, None
             process = first or spawn(self.launch)
+            self.workers[number] = WorkerChannel(number, process, self, self._loop)
         except ConfigError as error:
             if not self._has_started:
                 raise  # `begin` tells its caller
             self.load_error = str(error)
             logger.error("worker %d: %s", number, error)
             self._act(self.scheduler.worker_gone(number, time.monotonic()))
-            return
-        self.workers[number] = WorkerChannel(number, process, self, self._loop)
+        except BaseException:  # Ctrl-C in mid-work
+            if number not in self.workers:
+                if process is not None:
+                    process.kill()
+                self._loop.call_soon(lambda: self._was_not_spawned(number))
+            raise
+
+    def _was_not_spawned(self, number: int) -> None:
+        self._act(self.scheduler.worker_gone(number, time.monotonic()))
 
     def _halt(self, reason: str, number: int) -> None:
         worker = self.workers.get(number)  # none: it could not even be spawned
@@ -356,8 +375,8 @@ class Pool(PoolCalls):
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._wake = wake
         self._timer = self._loop.call_later(max(wake - time.monotonic(), 0), self._tick)
+        self._wake = wake  # last: after Ctrl-C in between it is planned again
 
     def _tick(self) -> None:
         self._wake = math.inf
