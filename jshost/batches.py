@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from jshost import wire
 from jshost.exceptions import (
-    FunctionTimeout,
     UnexpectedResponse,
     from_envelope,
     from_stranger,
 )
 from jshost.function import Function
-from jshost.function_calls import HOST_ANSWERS_FIRST_S
+from jshost.function_calls import HOST_ANSWERS_FIRST_S, timed_out
 from jshost.hooks import OutgoingCall
 from jshost.multipart import Run, decode_runs, encode_runs
 from jshost.response import DeadlinePassed
@@ -195,11 +194,7 @@ class _Request:
     def fail(self, error: Exception) -> None:
         """All of its calls have failed."""
         if isinstance(error, DeadlinePassed):
-            spent = time.monotonic() - self._began
-            error = FunctionTimeout(
-                f"no answer within the limit of {self._timeout_s:g} s ({spent:.2f} s spent)",
-                name="batch",
-            )
+            error = timed_out("batch", self._timeout_s, self._began)
         for index, _ in self._calls:
             self._plan.answers[index] = error
         self._ended(error)

@@ -26,6 +26,7 @@ __all__ = [
     "Call",
     "HttpCall",
     "PreparedCall",
+    "timed_out",
 ]
 
 logger = logging.getLogger("jshost.function")
@@ -160,11 +161,7 @@ class Call:
     def failed(self, error: Exception) -> Exception:
         """The call is over; returns what is raised for `error`."""
         if isinstance(error, DeadlinePassed):
-            spent = time.monotonic() - self._began
-            error = FunctionTimeout(
-                f"no answer within the limit of {self.timeout_s:g} s ({spent:.2f} s spent)",
-                name=self.name,
-            )
+            error = timed_out(self.name, self.timeout_s, self._began)
         if self._hooked is not None:
             self._tell_hooks(error)
         return error
@@ -187,6 +184,13 @@ class Call:
         hooked, self._hooked = self._hooked, None
         assert hooked is not None
         hooked.end(error)
+
+
+def timed_out(name: str, timeout_s: float | None, began: float) -> FunctionTimeout:
+    """What is raised for a `DeadlinePassed`, of a request that `began` (monotonic seconds)."""
+    spent = time.monotonic() - began
+    text = f"no answer within the limit of {timeout_s:g} s ({spent:.2f} s spent)"
+    return FunctionTimeout(text, name=name)
 
 
 @functools.lru_cache(maxsize=64)
