@@ -22,6 +22,7 @@ __all__ = [
     "READ_BYTES",
     "WARM_S",
     "Connection",
+    "Translating",
     "can_look",
     "connect_unix",
     "no_host",
@@ -116,12 +117,29 @@ def nothing_came(sock: socket.socket) -> bool:
     )
 
 
-class Connection:
+class Translating:
+    """A connection as a context: an error closes it, and is raised as our callers know it."""
+
+    __slots__ = ()
+
+    _root_url: str
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is not None:
+            self.close()
+            raise_translated(self._root_url, error)
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+class Connection(Translating):
     """One kept-alive connection. Waiting gives the lock of the interpreter away and takes it back,
     which costs more than anything else where threads call: so there is one wait, and no look, that
     could be spared.
-
-    As a context: an error closes it, and is raised as our callers know it.
     """
 
     __slots__ = (
@@ -151,14 +169,6 @@ class Connection:
         self.unsent: memoryview | None = None
         """What the socket's buffer has not taken of a request."""
         self.parser = ResponseParser()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is not None:
-            self.close()
-            raise_translated(self._root_url, error)
 
     def is_quiet(self) -> bool:
         """Whether it is worth sending a request: nothing is known to have come since the last

@@ -16,9 +16,9 @@ from jshost.connections import (
     MAX_IDLE_S,
     QUEUE_POLL_S,
     READ_BYTES,
+    Translating,
     can_look,
     nothing_came,
-    raise_translated,
 )
 from jshost.http1 import Endpoint, ResponseParser
 
@@ -53,11 +53,8 @@ async def connected_unix(path: str) -> socket.socket:
         raise
 
 
-class Connection:
-    """One kept-alive connection, whose socket the loop watches as long as it is open.
-
-    As a context: an error closes it, and is raised as our callers know it.
-    """
+class Connection(Translating):
+    """One kept-alive connection, whose socket the loop watches as long as it is open."""
 
     def __init__(
         self, sock: socket.socket, endpoint: Endpoint, loop: asyncio.AbstractEventLoop
@@ -83,14 +80,6 @@ class Connection:
         """One for many requests: where it finds that another deadline counts, it is set anew."""
         self._timer_at = math.inf
         loop.add_reader(sock, self._on_readable)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is not None:
-            self.close()
-            raise_translated(self._root_url, error)
 
     def is_quiet(self) -> bool:
         """Whether nothing came since the last answer, no end either, and it is not too old."""
