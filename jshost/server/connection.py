@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
         if exchange is not None:
             exchange.abandon()
         if self._answering is not None:
-            self._log(self._answering, CLIENT_GONE)
+            log_access(self._answering, CLIENT_GONE, self._began)
             self._answering = None
 
     def pause_writing(self) -> None:
@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
             status, headers, body = self._refusal(request, error)
             self._began = time.monotonic()
             self._transport.write(simple_response(status, headers, body, False))
-            self._log(request, status)
+            log_access(request, status, self._began)
             self._linger()
         else:
             self._answer(request, error)
@@ -260,7 +260,7 @@ class Connection(asyncio.Protocol):
         request, self._answering, self._exchange = self._answering, None, None
         if request is None:
             return
-        self._log(request, status)
+        log_access(request, status, self._began)
         if not request.keep_alive:
             self._closing = True
             self._transport.close()
@@ -293,9 +293,6 @@ class Connection(asyncio.Protocol):
         loop.call_later(LINGER_S, self._transport.close)
         if self._transport.can_write_eof():
             self._transport.write_eof()
-
-    def _log(self, request: Request, status: int) -> None:
-        log_access(request, status, (time.monotonic() - self._began) * 1000)
 
     # The server
 

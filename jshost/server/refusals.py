@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from jshost.server.requests import Request
 from jshost.server.responses import Header, simple_response
@@ -33,11 +34,11 @@ def refusal_of_bytes(status: int, text: str, *more: Header) -> bytes:
     return simple_response(status, headers, body, False)
 
 
-def log_access(request: Request, status: int, ms: float) -> None:
-    """A request's line in the access log."""
+def log_access(request: Request, status: int, began: float) -> None:
+    """The line in the access log of a request that `began` (monotonic seconds)."""
     if not access_logger.isEnabledFor(logging.INFO):
         return
-    method = request.head.method
+    method, ms = request.head.method, (time.monotonic() - began) * 1000
     target = request.target.decode("latin-1")  # as sent: an escaped line end stays one
     fields = {"method": method, "path": target, "status": status, "ms": round(ms, 3)}
     access_logger.info(
