@@ -95,16 +95,17 @@ class Runtime:
         """Wait until everything is loaded. Raises: ConfigError: it does not load."""
         if not self.is_loaded:
             waiter, reactor = Waiter(), self.reactor
-            with reactor.lock:
-                self.when_loaded(lambda: reactor.done(waiter))
-                if not waiter.is_done:
-                    reactor.enter(waiter)
-                reactor.settle()
-            reactor.released()
             try:
+                with reactor.lock:
+                    self.when_loaded(lambda: reactor.done(waiter))
+                    if not waiter.is_done:
+                        reactor.enter(waiter)
+                    reactor.settle()
+                reactor.released()
                 reactor.wait(waiter)
             except BaseException:
                 self.was_interrupted = True
+                reactor.leave(waiter)
                 raise
             self.raise_failure()
 

@@ -347,7 +347,7 @@ class Pool(PoolCalls):
                 raise  # `begin` tells its caller
             self.load_error = str(error)
             logger.error("worker %d: %s", number, error)
-            self._act(self.scheduler.worker_gone(number, time.monotonic()))
+            self._was_not_spawned(number)
         except BaseException:  # Ctrl-C in mid-work
             if number not in self.workers:
                 if process is not None:
