@@ -5,6 +5,7 @@ import {EventEmitter} from 'node:events';
 import {unlessAborted} from './aborting.mjs';
 import {LONGEST_TIMER_MS, checkedTimeout} from './limits.mjs';
 import {NEVER, Python} from './python.mjs';
+import {DEFAULTS} from './python_options.mjs';
 import {atSite, callSite} from './pending_call.mjs';
 import {ConfigError, FunctionNotFound, FunctionTimeout, HostUnavailable, JSHostError} from './remote_errors.mjs';
 
@@ -14,7 +15,6 @@ import {ConfigError, FunctionNotFound, FunctionTimeout, HostUnavailable, JSHostE
  */
 
 const NEW = 'new Controller';
-const DEFAULT_GRACE_S = 2;
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose');
 
 /**
@@ -157,7 +157,7 @@ export class Bindings {
 
   /** @param {number | undefined} timeout */
   async #end(timeout) {
-    const {shutdownTimeout = DEFAULT_GRACE_S} = this.#options.options;
+    const {shutdownTimeout = DEFAULTS.shutdownTimeout} = this.#options.options;
     const until = performance.now() + (timeout ?? (shutdownTimeout ?? Infinity) * 1000);
     await within(Promise.all(this.#calls), Math.max(0, until - performance.now()));
     this.#hasEnded = true;

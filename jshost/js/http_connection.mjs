@@ -3,6 +3,7 @@
 
 import {connect} from 'node:net';
 import {ResponseReader} from './http1.mjs';
+import {joined} from './transport_rules.mjs';
 
 /** A smaller body is copied behind its head, so that both are one write. */
 const SMALL_BYTES = 64 * 1024;
@@ -92,8 +93,7 @@ export class Exchange {
   /** The body, where all of it has come. */
   whole() {
     if (!this.isWhole) return undefined;
-    const pieces = this.#take();
-    return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
+    return joined(this.#take());
   }
 
   /** The pieces of the body, as they come; whoever leaves before the end ends the connection. */

@@ -9,7 +9,7 @@
 
 import {headerLines, requestHead} from './http1.mjs';
 import {Connection, Exchange} from './http_connection.mjs';
-import {MAX_CONNECTIONS, MAX_IDLE_MS, translated} from './transport_rules.mjs';
+import {MAX_CONNECTIONS, MAX_IDLE_MS, authorization, gathered, translated} from './transport_rules.mjs';
 
 const UNIX_SCHEME = 'unix://';
 const HTTP_PORT = 80;
@@ -92,11 +92,7 @@ export class HttpTransport {
    * @returns {Promise<Buffer>}
    */
   async body(answer, signal) {
-    const whole = answer.message.whole();
-    if (whole !== undefined) return whole;
-    const pieces = [];
-    for await (const piece of this.pieces(answer, signal)) pieces.push(piece);
-    return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
+    return answer.message.whole() ?? gathered(this.pieces(answer, signal));
   }
 
   /** Close the idle connections; each of the others once it has its answer. */
@@ -175,16 +171,4 @@ export class HttpTransport {
     this.#closeIdle(this.#idle.filter(({idleSince}) => idleSince <= oldest).length);
     if (this.#idle.length > 0) this.#sweeper = setTimeout(() => this.#sweep(), MAX_IDLE_MS).unref();
   }
-}
-
-/**
- * @param {URL} url
- * @param {string} [token]
- * @returns {Record<string, string>}
- */
-function authorization({username, password}, token) {
-  if (token) return {Authorization: `Bearer ${token}`};
-  if (!username) return {};
-  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
-  return {Authorization: `Basic ${Buffer.from(pair).toString('base64')}`};
 }

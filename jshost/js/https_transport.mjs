@@ -6,7 +6,7 @@
  */
 
 import https from 'node:https';
-import {MAX_CONNECTIONS, MAX_IDLE_MS, translated} from './transport_rules.mjs';
+import {MAX_CONNECTIONS, MAX_IDLE_MS, authorization, gathered, translated} from './transport_rules.mjs';
 
 /** @typedef {import('./http_transport.mjs').Answer} Answer */
 
@@ -23,15 +23,14 @@ export class HttpsTransport {
    * @param {string} [token] what the host wants to be told
    */
   constructor(rootUrl, token) {
-    this.#authorization = token ? {Authorization: `Bearer ${token}`} : {};
     this.#rootUrl = rootUrl;
     const url = new URL(rootUrl);
+    this.#authorization = authorization(url, token);
     this.#agent = new https.Agent({keepAlive: true, maxSockets: MAX_CONNECTIONS, scheduling: 'lifo', timeout: MAX_IDLE_MS});
     this.#options = {
       agent: this.#agent,
       hostname: url.hostname.replace(/^\[|\]$/g, ''),
       port: url.port,
-      auth: url.username ? `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}` : undefined,
     };
     this.#prefix = url.pathname.replace(/\/$/, '');
   }
@@ -94,10 +93,8 @@ export class HttpsTransport {
    * @param {Answer} answer
    * @param {AbortSignal} [signal]
    */
-  async body(answer, signal) {
-    const pieces = [];
-    for await (const piece of this.pieces(answer, signal)) pieces.push(piece);
-    return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
+  body(answer, signal) {
+    return gathered(this.pieces(answer, signal));
   }
 
   /** Close the idle connections; each of the others once it has its answer. */

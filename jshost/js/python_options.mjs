@@ -44,7 +44,7 @@ const strings = {
   read: (value) => (Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : undefined),
 };
 
-const DEFAULTS = {
+export const DEFAULTS = {
   workers: 1,
   threads: 32,
   concurrency: 1024,

@@ -29,3 +29,32 @@ export function translated(error, rootUrl, signal) {
     options,
   );
 }
+
+/**
+ * Who asks: whoever has the token, or is named in the URL.
+ *
+ * @param {URL} url
+ * @param {string} [token]
+ * @returns {Record<string, string>}
+ */
+export function authorization({username, password}, token) {
+  if (token) return {Authorization: `Bearer ${token}`};
+  if (!username) return {};
+  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  return {Authorization: `Basic ${Buffer.from(pair).toString('base64')}`};
+}
+
+/** @param {Buffer[]} pieces */
+export function joined(pieces) {
+  return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
+}
+
+/**
+ * @param {AsyncIterable<Buffer>} source
+ * @returns {Promise<Buffer>}
+ */
+export async function gathered(source) {
+  const pieces = [];
+  for await (const piece of source) pieces.push(piece);
+  return joined(pieces);
+}
