@@ -24,6 +24,10 @@ from jshost.host import JSHost
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 15.0
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell has it ignored in what it starts with `&`, and so would the programs of the tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @dataclass
 class RunningHost:
