@@ -21,11 +21,10 @@ from jshost.function import Function
 from jshost.function_calls import HOST_ANSWERS_FIRST_S, timed_out
 from jshost.hooks import OutgoingCall
 from jshost.multipart import Run, decode_runs, encode_runs
-from jshost.response import DeadlinePassed
+from jshost.response import DeadlinePassed, Response
 
 if TYPE_CHECKING:
     from jshost.host import JSHost
-    from jshost.http1 import Response
 
 __all__ = ["abatch", "batch"]
 
@@ -86,7 +85,8 @@ async def abatch(calls: Calls) -> list[Any]:
 def _send(requests: list[_Request]) -> None:
     for request in requests:
         try:
-            request.take(request.host.request(*request.message()))
+            request.begin()
+            request.take(request.host.send_batch(request))
         except Exception as error:  # noqa: BLE001  each of its calls has failed with it
             request.fail(error)
 
@@ -94,7 +94,8 @@ def _send(requests: list[_Request]) -> None:
 async def _asend(requests: list[_Request]) -> None:
     for request in requests:
         try:
-            request.take(await request.host.arequest(*request.message()))
+            request.begin()
+            request.take(await request.host.asend_batch(request))
         except Exception as error:  # noqa: BLE001  each of its calls has failed with it
             request.fail(error)
 
@@ -111,7 +112,9 @@ class _Plan:
                 if not isinstance(function, Function):
                     raise TypeError(f"call {count - 1}: needs a Function, not {function!r}")
                 key, last = (function.get_host(), function.get_timeout()), function
-            if not isinstance(arguments, Mapping):
+                requests = series.setdefault(key, [])
+            # Most are a dict, which is seen sooner.
+            if not isinstance(arguments, (dict, Mapping)):
                 raise TypeError(
                     f"call {count - 1}: needs a dict of arguments, not {type(arguments).__name__}"
                 )
@@ -119,7 +122,6 @@ class _Plan:
                 body, content_type = wire.encode_call(arguments, function.encoder)
             except (TypeError, ValueError) as error:
                 raise type(error)(f"call {count - 1}: {error}") from None
-            requests = series.setdefault(key, [])
             if not requests or requests[-1].size + len(body) > REQUEST_BYTES:
                 requests.append(_Request(*key, self))
             requests[-1].add(count - 1, function, content_type, body)
@@ -129,73 +131,77 @@ class _Plan:
 
 
 class _Request:
-    """The calls to one host that travel together."""
+    """The calls to one host that travel together; a `PreparedBatch`, and an `HttpCall`."""
 
     def __init__(self, host: JSHost, timeout_s: float | None, plan: _Plan) -> None:
         self.host = host
         self.size = 0
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
+        self.runs: list[Run] = []
         self._plan = plan
-        self._calls: list[tuple[int, Function]] = []
-        self._runs: list[Run] = []
+        self._indices: list[int] = []
+        self._functions: list[Function] = []
         self._began = 0.0
         self._hooked: OutgoingCall | None = None
 
     def add(self, index: int, function: Function, content_type: str, body: bytes) -> None:
-        self._calls.append((index, function))
-        runs = self._runs
+        self._indices.append(index)
+        self._functions.append(function)
+        runs = self.runs
         if not runs or function.name != runs[-1].name or content_type != runs[-1].content_type:
             runs.append(Run(function.name, content_type, []))
         runs[-1].contents.append(body)
         self.size += len(body)
 
-    def message(self) -> tuple[str, str, dict[str, str], bytes, float | None]:
-        """The arguments of `JSHost.request`."""
-        content_type, body = encode_runs(self._runs)
+    def begin(self) -> None:
+        """It is about to be sent."""
+        names = {run.name for run in self.runs}
+        name = names.pop() if len(names) == 1 else "batch"
+        self._began = time.monotonic()
+        self._hooked = OutgoingCall.begin(name, {}, self.timeout_s)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What hooks have added, by the names that they gave."""
+        return self._hooked.headers if self._hooked is not None else {}
+
+    def request(self) -> tuple[str, str, Mapping[str, str], bytes, float | None]:
+        """See `HttpCall`."""
+        content_type, body = encode_runs(self.runs)
         headers = {"Content-Type": content_type, "Accept": "multipart/form-data, application/json"}
         patience_s = None
-        if self._timeout_s is not None:
-            headers["JSHost-Timeout"] = repr(float(self._timeout_s))
-            patience_s = self._timeout_s + HOST_ANSWERS_FIRST_S
-        self._began = time.monotonic()
-        names = {run.name for run in self._runs}
-        name = names.pop() if len(names) == 1 else "batch"
-        self._hooked = OutgoingCall.begin(name, {}, self._timeout_s)
-        if self._hooked is not None:
-            headers |= self._hooked.headers
+        if self.timeout_s is not None:
+            headers["JSHost-Timeout"] = repr(float(self.timeout_s))
+            patience_s = self.timeout_s + HOST_ANSWERS_FIRST_S
+        headers |= self.headers
         return "POST", f"/batch?hash={wire.body_hash(body)}", headers, body, patience_s
 
-    def take(self, response: Response) -> None:
+    def take(self, response: Response | list[Run]) -> None:
         """Read the answers. Raises: RemoteError, UnexpectedResponse: there are none."""
         if self._hooked is not None:
-            self._hooked.response = response
-        if response.status_code != 200:
-            raise _refusal(response)
-        try:
-            runs = decode_runs(response.content_type, response.content)
-        except ValueError as error:
-            raise UnexpectedResponse(
-                f"batch: the answer is not a jshost host's: {error}"
-            ) from error
-        count = sum(len(run.contents) for run in runs)
-        if count != len(self._calls):
-            raise UnexpectedResponse(f"batch: {count} answers came for {len(self._calls)} calls")
-        answers, calls = self._plan.answers, iter(self._calls)
+            whole = response if isinstance(response, Response) else _written(response)
+            self._hooked.response = whole
+        runs = _runs_of(response) if isinstance(response, Response) else response
+        count, wanted = sum(len(run.contents) for run in runs), len(self._indices)
+        if count != wanted:
+            raise UnexpectedResponse(f"batch: {count} answers came for {wanted} calls")
+        found: list[Any] = []
         for name, content_type, contents in runs:
             if name == "error":
-                for data in contents:
-                    index, function = next(calls)
-                    answers[index] = function.failure(json.loads(data))
+                functions = self._functions[len(found) : len(found) + len(contents)]
+                for function, data in zip(functions, contents, strict=True):
+                    found.append(function.failure(json.loads(data)))
             else:
-                for value in _decoded(content_type, contents):
-                    answers[next(calls)[0]] = value
+                found += _decoded(content_type, contents)
+        for index, answer in zip(self._indices, found, strict=True):
+            self._plan.answers[index] = answer
         self._ended(None)
 
     def fail(self, error: Exception) -> None:
         """All of its calls have failed."""
         if isinstance(error, DeadlinePassed):
-            error = timed_out("batch", self._timeout_s, self._began)
-        for index, _ in self._calls:
+            error = timed_out("batch", self.timeout_s, self._began)
+        for index in self._indices:
             self._plan.answers[index] = error
         self._ended(error)
 
@@ -213,6 +219,22 @@ def _decoded(content_type: str, contents: list[bytes]) -> list[Any]:
         raise UnexpectedResponse("batch: a result is nested too deeply to be read") from None
     except ValueError as error:
         raise UnexpectedResponse(f"batch: the answer is not a jshost host's: {error}") from error
+
+
+def _runs_of(response: Response) -> list[Run]:
+    """What a served host answers. Raises: RemoteError, UnexpectedResponse: no answers."""
+    if response.status_code != 200:
+        raise _refusal(response)
+    try:
+        return decode_runs(response.content_type, response.content)
+    except ValueError as error:
+        raise UnexpectedResponse(f"batch: the answer is not a jshost host's: {error}") from error
+
+
+def _written(runs: list[Run]) -> Response:
+    """What an embedded host answers, as if it had travelled."""
+    content_type, body = encode_runs(runs)
+    return Response(200, {"content-type": content_type}, body)
 
 
 def _refusal(response: Response) -> Exception:

@@ -16,6 +16,7 @@ from jshost.verbosity import FUNCTION_CALL, report
 
 if TYPE_CHECKING:
     from jshost.function import Function
+    from jshost.multipart import Run
     from jshost.response import Response
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "STREAMED_ANSWERS",
     "Call",
     "HttpCall",
+    "PreparedBatch",
     "PreparedCall",
     "timed_out",
 ]
@@ -66,10 +68,23 @@ class PreparedCall(Protocol):
 
 
 class HttpCall(Protocol):
-    """A call as a served host takes it."""
+    """A call, or a batch, as a served host takes it."""
 
     def request(self) -> tuple[str, str, Mapping[str, str], bytes, float | None]:
         """The arguments of `JSHost.request`."""
+
+
+class PreparedBatch(Protocol):
+    """A batch as an embedded host takes it."""
+
+    runs: list[Run]
+    """The calls: each run's name is the function's, and its contents are the arguments."""
+    timeout_s: float | None
+    """How long each may take, or None."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """As `PreparedCall.headers`."""
 
 
 class Call:

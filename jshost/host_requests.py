@@ -59,6 +59,13 @@ class HostRequests:
         """As `send_call`, from any asyncio loop."""
         return await self.arequest(*call.request())
 
+    def send_batch(self, batch: HttpCall) -> Response:
+        """Have the calls of a batch made; as `send_call`."""
+        return self.request(*batch.request())
+
+    async def asend_batch(self, batch: HttpCall) -> Response:
+        return await self.arequest(*batch.request())
+
     def request(
         self,
         method: str,

@@ -33,17 +33,20 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from json import JSONEncoder
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jshost.multipart import Run
 
 __all__ = [
     "Encoder",
+    "answer_runs",
     "body_hash",
     "content_type_of",
     "decode_call",
     "decode_json",
     "decode_result",
     "decode_results",
-    "encode_answers",
     "encode_arguments",
     "encode_call",
     "encode_result",
@@ -164,8 +167,10 @@ def encode_call(
         >>> encode_call({"foo": "bar"})
         (b'{"foo": "bar"}', 'application/json')
     """
-    ordered = dict(sorted(arguments.items())) if len(arguments) > 1 else arguments
-    body, pieces = _encode_value(ordered, encoder, "argument")
+    names = sorted(arguments)
+    if type(arguments) is not dict or names != list(arguments):
+        arguments = {name: arguments[name] for name in names}
+    body, pieces = _encode_value(arguments, encoder, "argument")
     if pieces is None:
         return body, JSON_TYPE
     content_type, body = _with_parts(body, pieces)
@@ -210,7 +215,7 @@ def encode_result(
             return TEXT, value.encode()
         except UnicodeEncodeError:
             return JSON, json.dumps(value).encode("ascii")
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, _BINARY):
         return BYTES, bytes(value)
     body, pieces = _encode_value(value, encoder, what)
     if pieces is None:
@@ -220,6 +225,7 @@ def encode_result(
     return MULTIPART, _with_parts(body, pieces)[1]
 
 
+_BINARY = (bytes, bytearray, memoryview)
 _TYPES = {JSON[0]: JSON_TYPE, TEXT[0]: "text/plain; charset=utf-8", BYTES[0]: BYTES_TYPE}
 
 
@@ -239,10 +245,12 @@ def _with_parts(body: bytes, pieces: Mapping[str, bytes]) -> tuple[str, bytes]:
     return encode_parts(parts)
 
 
-def encode_answers(answers: Sequence[Any]) -> tuple[str, bytes]:
-    """The answer to a batch as (content type, body): RESULT frames' payloads, and errors, which are
-    `exceptions.RemoteError`."""
-    from jshost.multipart import Run, encode_runs
+def answer_runs(answers: Sequence[Any]) -> list[Run]:
+    """The answers to a batch as the parts that they travel in, named ``result`` or ``error``.
+
+    They are RESULT frames' payloads, and errors, which are `exceptions.RemoteError`.
+    """
+    from jshost.multipart import Run
 
     runs: list[Run] = []
     for answer in answers:
@@ -250,11 +258,11 @@ def encode_answers(answers: Sequence[Any]) -> tuple[str, bytes]:
             name, kind, data = "result", content_type_of(answer), answer[1:]
         else:
             name, kind, data = "error", JSON_TYPE, json.dumps(answer.envelope()).encode()
-        if not runs or name != runs[-1][0] or kind != runs[-1][1]:
+        if not runs or name != runs[-1].name or kind != runs[-1].content_type:
             runs.append(Run(name, kind, []))
             add = runs[-1].contents.append
         add(data)
-    return encode_runs(runs)
+    return runs
 
 
 def decode_call(content_type: str, body: bytes) -> Any:
@@ -381,7 +389,8 @@ def _encode_value(value: Any, encoder: type[json.JSONEncoder], what: str) -> _En
     JSON is tried first, for it is the usual case: what the encoder refuses is looked at after.
     """
     try:
-        return _encode(encoder)(value).encode("ascii", "surrogatepass"), None
+        write = _encoders.get(encoder) or _encode(encoder)
+        return write(value).encode("ascii", "surrogatepass"), None
     except (TypeError, ValueError, RecursionError):
         from jshost.attachments import Refused, detach
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -162,3 +163,8 @@ def test_what_no_host_answers(host: FakeHost, cls: type[Exception]) -> None:
 
 def test_calls_may_come_from_a_generator() -> None:
     assert Function("f", Doubling()).map({"n": n} for n in range(3)) == [0, 2, 4]
+
+
+def test_arguments_may_be_any_mapping() -> None:
+    calls = [MappingProxyType(each) for each in ({"n": 1}, {"n": 2, "m": 0}, {"m": 0, "n": 3})]
+    assert Function("f", Doubling()).map(calls) == [2, 4, 6]

@@ -18,17 +18,23 @@ from jshost.embedding.answers import (
     StreamAnswer,
     error_response,
 )
-from jshost.embedding.requests import RequestedCall, function_name, ids_in, request_ids
+from jshost.embedding.requests import (
+    RequestedBatch,
+    RequestedCall,
+    function_name,
+    ids_in,
+    request_ids,
+)
 from jshost.embedding.runtime import Runtime
 from jshost.exceptions import RemoteError, from_envelope
-from jshost.multipart import decode_runs
+from jshost.multipart import encode_runs
 from jshost.response import Response
 from jshost.workers.batch import Batch
 from jshost.workers.reactor import Waiter
 
 if TYPE_CHECKING:
-    from jshost.embedding.loops import LoopWatch
-    from jshost.function_calls import PreparedCall
+    from jshost.function_calls import PreparedBatch, PreparedCall
+    from jshost.multipart import Run
     from jshost.workers.pools import Route
 
 __all__ = ["RequestTaker"]
@@ -95,6 +101,49 @@ class RequestTaker:
         await answer.arrive()
         return answer.response()
 
+    def send_batch(self, batch: PreparedBatch) -> list[Run]:
+        """Have the calls of a batch made; their answers are the parts of a served host's answer."""
+        runtime = self._loaded()
+        waiter, reactor = Waiter(), runtime.reactor
+        calls = self._batch(runtime, batch, lambda: reactor.done(waiter))
+        try:
+            with reactor.lock:
+                reactor.refresh()
+                calls.start()
+                if not waiter.is_done:
+                    reactor.enter(waiter)
+                reactor.settle()
+            reactor.released()
+            reactor.wait(waiter)
+        except BaseException:
+            reactor.leave(waiter)
+            calls.cancel(runtime.cancel_call)
+            raise
+        return _runs(runtime, calls)
+
+    async def asend_batch(self, batch: PreparedBatch) -> list[Run]:
+        """As `send_batch`, from any asyncio loop."""
+        runtime = await self._aloaded()
+        watch = runtime.watch()
+        future = watch.loop.create_future()
+        calls = self._batch(runtime, batch, lambda: watch.set_result(future))
+        try:
+            with runtime.reactor as reactor:
+                reactor.refresh()
+                calls.start()
+            await future
+        except BaseException:
+            calls.cancel(runtime.cancel_call)
+            raise
+        return _runs(runtime, calls)
+
+    def _batch(self, runtime: Runtime, batch: PreparedBatch, tell: Callable[[], None]) -> Batch:
+        request_id, traceparent = ids_in(batch.headers)
+        request_id = request_id or next(self._ids)
+        return Batch(
+            batch.runs, runtime.pools.route, request_id, batch.timeout_s, traceparent, tell
+        )
+
     def _begin(
         self,
         runtime: Runtime,
@@ -132,7 +181,12 @@ class RequestTaker:
     ) -> Response:
         if function_name(target) is not None:
             return self.send_call(RequestedCall(target, headers, body))
-        return self._other_request(self._loaded(), target, headers, body)
+        if target.partition("?")[0] != BATCH_PATH:
+            return _not_found(target)
+        try:
+            return _written(self.send_batch(RequestedBatch(headers, body)))
+        except RemoteError as error:
+            return error_response(error)
 
     async def arequest(
         self,
@@ -144,8 +198,12 @@ class RequestTaker:
     ) -> Response:
         if function_name(target) is not None:
             return await self.asend_call(RequestedCall(target, headers, body))
-        runtime = await self._aloaded()
-        return await self._other_arequest(runtime, runtime.watch(), target, headers, body)
+        if target.partition("?")[0] != BATCH_PATH:
+            return _not_found(target)
+        try:
+            return _written(await self.asend_batch(RequestedBatch(headers, body)))
+        except RemoteError as error:
+            return error_response(error)
 
     def stream(
         self,
@@ -192,80 +250,15 @@ class RequestTaker:
         await answer.arrive()
         return answer.refusal() or reader
 
-    # What is no call: a batch, and where there is nothing
 
-    def _other_request(
-        self, runtime: Runtime, target: str, headers: Mapping[str, str], body: bytes
-    ) -> Response:
-        if target.partition("?")[0] != BATCH_PATH:
-            return _not_found(target)
-        waiter, reactor = Waiter(), runtime.reactor
-        try:
-            batch = self._batch(runtime, headers, body, lambda: reactor.done(waiter))
-        except RemoteError as error:
-            return error_response(error)
-        try:
-            with reactor.lock:
-                reactor.refresh()
-                batch.start()
-                if not waiter.is_done:
-                    reactor.enter(waiter)
-                reactor.settle()
-            reactor.released()
-            reactor.wait(waiter)
-        except BaseException:
-            reactor.leave(waiter)
-            batch.cancel(runtime.cancel_call)
-            raise
-        return _batch_response(runtime, batch)
-
-    async def _other_arequest(
-        self,
-        runtime: Runtime,
-        watch: LoopWatch,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-    ) -> Response:
-        if target.partition("?")[0] != BATCH_PATH:
-            return _not_found(target)
-        future = watch.loop.create_future()
-        try:
-            batch = self._batch(runtime, headers, body, lambda: watch.set_result(future))
-        except RemoteError as error:
-            return error_response(error)
-        try:
-            with runtime.reactor as reactor:
-                reactor.refresh()
-                batch.start()
-            await future
-        except BaseException:
-            batch.cancel(runtime.cancel_call)
-            raise
-        return _batch_response(runtime, batch)
-
-    def _batch(
-        self,
-        runtime: Runtime,
-        headers: Mapping[str, str],
-        body: bytes,
-        tell: Callable[[], None],
-    ) -> Batch:
-        request = RequestedCall("", headers, body)
-        request_id, traceparent = ids_in(headers)
-        try:
-            runs = decode_runs(request.content_type, body)
-        except ValueError as error:
-            message = f"A batch is multipart/form-data, one part for each call: {error}"
-            raise from_envelope({"code": "bad_request", "message": message}) from error
-        request_id = request_id or next(self._ids)
-        return Batch(runs, runtime.pools.route, request_id, request.timeout_s, traceparent, tell)
-
-
-def _batch_response(runtime: Runtime, batch: Batch) -> Response:
+def _runs(runtime: Runtime, batch: Batch) -> list[Run]:
     if any(isinstance(answer, RemoteError) for answer in batch.answers):
         runtime.care()
-    content_type, body = wire.encode_answers(batch.answers)
+    return wire.answer_runs(batch.answers)
+
+
+def _written(runs: list[Run]) -> Response:
+    content_type, body = encode_runs(runs)
     return Response(200, {"content-type": content_type}, body)
 
 

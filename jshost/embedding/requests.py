@@ -14,8 +14,10 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 from jshost import wire
+from jshost.exceptions import from_envelope
+from jshost.multipart import decode_runs
 
-__all__ = ["RequestedCall", "function_name", "ids_in", "request_ids"]
+__all__ = ["RequestedBatch", "RequestedCall", "function_name", "ids_in", "request_ids"]
 
 FUNCTION_PREFIX = "/function/"
 
@@ -37,6 +39,24 @@ class RequestedCall:
         self.content_type = self.headers.get("content-type", wire.JSON_TYPE)
         timeout = self.headers.get("jshost-timeout")
         self.timeout_s = float(timeout) if timeout is not None else None
+
+
+class RequestedBatch:
+    """A request as the batch that it is; a `function_calls.PreparedBatch`.
+
+    Raises:
+        RequestError: the body is not multipart/form-data.
+    """
+
+    def __init__(self, headers: Mapping[str, str], body: bytes) -> None:
+        request = RequestedCall("", headers, body)
+        self.headers = request.headers
+        self.timeout_s = request.timeout_s
+        try:
+            self.runs = decode_runs(request.content_type, body)
+        except ValueError as error:
+            message = f"A batch is multipart/form-data, one part for each call: {error}"
+            raise from_envelope({"code": "bad_request", "message": message}) from error
 
 
 def function_name(target: str) -> str | None:

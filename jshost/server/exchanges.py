@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from jshost import wire
 from jshost.exceptions import RemoteError
+from jshost.multipart import encode_runs
 from jshost.server.connection import Connection
 from jshost.server.responses import (
     LAST_CHUNK,
@@ -158,7 +159,7 @@ class BatchExchange:
             else self._connection.conceal(answer, self._request_id)
             for answer in self._batch.answers
         ]
-        content_type, body = wire.encode_answers(answers)
+        content_type, body = encode_runs(wire.answer_runs(answers))
         headers = [
             (b"content-type", content_type.encode()),
             (b"content-length", b"%d" % len(body)),

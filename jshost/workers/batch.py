@@ -10,17 +10,19 @@ from jshost.workers import frames
 from jshost.workers.pool import PendingCall, Pool
 from jshost.workers.pools import Route
 
-__all__ = ["Batch"]
+__all__ = ["Answer", "Batch"]
 
 Run = tuple[str, str, list[bytes]]
 """What is called, the content type of the arguments, and those of each call: a `multipart.Run`."""
+Answer = bytes | RemoteError
+"""A RESULT frame's payload, or why there is none."""
 
 CONCURRENCY = 256
 """Calls of one batch that run at once; the rest follow, so that a batch cannot fill a queue."""
 
 
 class Batch:
-    """The calls of a batch, and their answers: RESULT frames' payloads, or errors.
+    """The calls of a batch, and their answers.
 
     Args:
         runs: the calls.
@@ -47,7 +49,7 @@ class Batch:
         self._traceparent = traceparent
         self._tell = tell
         self._missing = sum(len(contents) for _, _, contents in runs)
-        self.answers: list[bytes | RemoteError] = [b""] * self._missing
+        self.answers: list[Answer] = [b""] * self._missing
         self._next = 0
         self._taken = 0
         """How many calls of the first of `_runs` have been begun."""
@@ -60,7 +62,7 @@ class Batch:
             self._tell()
         self._fill()
 
-    def answered(self, index: int, answer: bytes | RemoteError) -> None:
+    def answered(self, index: int, answer: Answer) -> None:
         del self._running[index]
         self.answers[index] = answer
         self._missing -= 1

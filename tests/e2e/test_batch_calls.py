@@ -6,12 +6,14 @@ import asyncio
 import json
 import socket
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from conftest import RunningHost, StartHost
 
 import jshost
+from jshost import hooks
 from jshost.exceptions import (
     ArgumentsError,
     ConnectionError,
@@ -21,6 +23,7 @@ from jshost.exceptions import (
     ProcessError,
 )
 from jshost.function import Function
+from jshost.hooks import OutgoingCall
 from jshost.host import JSHost
 from jshost.multipart import Part, decode_parts, encode_parts
 
@@ -217,6 +220,23 @@ def test_a_deadline_for_each_call(shared_host: RunningHost) -> None:
 def test_batches_larger_than_a_request(shared_host: RunningHost) -> None:
     values = [f"{n}" * 1_000_000 for n in range(9)]
     assert shared_host.function("echo_js").map({"value": v} for v in values) == values
+
+
+@pytest.fixture
+def no_hooks() -> Iterator[None]:
+    yield
+    hooks.before.clear()
+    hooks.after.clear()
+
+
+def test_hooks_are_told_what_came(shared_host: RunningHost, no_hooks: None) -> None:
+    told: list[OutgoingCall] = []
+    jshost.after_call(told.append)
+    assert shared_host.function("double").map([{"number": 1}, {"number": 2}]) == [2, 4]
+    (call,) = told
+    assert (call.name, call.error, call.response.status_code) == ("double", None, 200)
+    parts = decode_parts(call.response.content_type, call.response.content)
+    assert [(part.name, part.data) for part in parts] == [("result", b"2"), ("result", b"4")]
 
 
 # The wire
