@@ -159,7 +159,7 @@ def _usual_header(name: str, timeout_s: float | None, stream: bool) -> tuple[str
 
 
 def split_call(payload: bytes) -> tuple[dict[str, object], bytes]:
-    """A CALL's payload as (header, body). The header is shared with equal ones: leave it as it is.
+    """A CALL's payload as (header, body).
 
     Raises:
         FrameError: the payload is too short or its header is not a JSON object.
@@ -170,9 +170,7 @@ def split_call(payload: bytes) -> tuple[dict[str, object], bytes]:
     return _parse_header(payload[2 : 2 + size]), payload[2 + size :]
 
 
-@functools.lru_cache(maxsize=8)
 def _parse_header(data: bytes) -> dict[str, object]:
-    """The calls of a batch share a request id, and so their header."""
     try:
         header = decode_json(data)
     except (ValueError, RecursionError) as error:

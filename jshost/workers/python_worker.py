@@ -59,6 +59,25 @@ PLAIN_HEADER_FIELDS = 3
 CANCELLED_EARLY = "the call was cancelled before it began"
 
 
+class _Head:
+    """What stands before the arguments in a CALL's payload. The calls of a batch share it."""
+
+    __slots__ = ("data", "header", "is_special", "name", "request_id", "timeout_s")
+
+    def __init__(self, payload: bytes) -> None:
+        self.header, body = frames.split_call(payload)
+        self.data = payload[: len(payload) - len(body)]
+        self.name = str(self.header["name"])
+        self.request_id = str(self.header["requestId"])
+        timeout = self.header["timeout"]
+        assert timeout is None or isinstance(timeout, int | float)
+        self.timeout_s = timeout
+        self.is_special = len(self.header) > PLAIN_HEADER_FIELDS
+
+
+NO_HEAD = _Head(frames.call_frame(1, frames.call_header("", None, ""), b"")[frames.HEADER.size :])
+
+
 class Worker:
     """The calls of one process: from frame to function to frame."""
 
@@ -79,6 +98,7 @@ class Worker:
         }
         self._streams = streams
         self._decoder = frames.Decoder()
+        self._last_head = NO_HEAD
         self._tasks: dict[int, Task] = {}
         self._quick: set[str] = set()
         """Functions whose last call was over within `QUICK_S`."""
@@ -148,19 +168,18 @@ class Worker:
         return plain
 
     def _accept(self, call_id: int, payload: bytes) -> Task | None:
-        header, body = frames.split_call(payload)
-        name = str(header["name"])
-        function = self._host.functions.get(name)
+        head = self._last_head
+        if not payload.startswith(head.data):
+            head = self._last_head = _Head(payload)
+        function = self._host.functions.get(head.name)
         if function is None:
-            error = CallError("unknown_function", f'Not found. Unknown function "{name}"')
+            error = CallError("unknown_function", f'Not found. Unknown function "{head.name}"')
             self._channel.send_json(frames.ERROR, call_id, error.envelope)
             return None
-        timeout = header["timeout"]
-        assert timeout is None or isinstance(timeout, int | float)
-        call = context.Call(name, str(header["requestId"]), timeout, self._host)
-        task = self._tasks[call_id] = Task(call_id, call, function, body)
-        if len(header) > PLAIN_HEADER_FIELDS:
-            self._specify(task, header)
+        call = context.Call(head.name, head.request_id, head.timeout_s, self._host)
+        task = self._tasks[call_id] = Task(call_id, call, function, payload[len(head.data) :])
+        if head.is_special:
+            self._specify(task, head.header)
         return task
 
     def _specify(self, task: Task, header: dict[str, Any]) -> None:
