@@ -43,18 +43,18 @@ class Scheduler(Succession):
         if self.broken:
             raise Refused("load_failed")
         worker = self._least_loaded()
-        record = Call(deadline)
-        if worker is None:
+        if worker is not None:
+            number: int | None = worker.number
+            worker.calls.add(call)
+            self.calls[call] = Call(deadline, number)
+        else:
             if len(self.queue) >= self.policy.max_queue:
                 raise Refused("queue_full")
-            self.queue[call] = record
-        else:
-            record.worker = worker.number
-            worker.calls.add(call)
-        self.calls[call] = record
+            number = None
+            self.calls[call] = self.queue[call] = Call(deadline)
         if deadline < self.next_wake:
             self.next_wake = deadline
-        return record.worker
+        return number
 
     def finished(self, call: int, now: float) -> list[Action]:
         """The worker answered the call, or dropped it after a Cancel."""

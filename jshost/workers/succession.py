@@ -30,6 +30,10 @@ from jshost.workers.respawns import Respawns
 __all__ = ["Call", "Succession", "Worker"]
 
 
+_READY = State.READY
+"""A name of our own: an enum's members take a while to look up."""
+
+
 @dataclass(slots=True)
 class Call:
     deadline: float
@@ -271,10 +275,9 @@ class Succession:
         best: Worker | None = None
         fewest = self.policy.concurrency
         for worker in self.workers.values():
-            if worker.state is not State.READY or worker.doomed or not worker.responsive:
-                continue
-            if len(worker.calls) < fewest:
-                best, fewest = worker, len(worker.calls)
+            load = len(worker.calls)
+            if load < fewest and worker.responsive and not worker.doomed and worker.state is _READY:
+                best, fewest = worker, load
         return best
 
     def _send_queued(self) -> list[Action]:
