@@ -16,6 +16,7 @@ from conftest import wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jshost.workers import kept_lock
 from jshost.workers.reactor import LONGEST_SLEEP_S, Reactor, Waiter
 
 
@@ -119,6 +120,18 @@ def test_everybody_gets_their_answer(count: int, randomness: random.Random) -> N
     assert (reactor._leader, reactor._followers) == (None, {})
     wire.close()
     reactor.close()
+
+
+def test_a_follower_competes_for_the_interpreters_lock(
+    reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_lock, "_is_wanted", False)
+    first, second = Waiter(), Waiter()
+    with reactor:
+        reactor.enter(first)
+        assert not kept_lock.is_wanted()
+        reactor.enter(second)
+        assert kept_lock.is_wanted()
 
 
 def test_timers_in_order(reactor: Reactor) -> None:

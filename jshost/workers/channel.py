@@ -12,7 +12,7 @@ import socket
 from collections import deque
 from typing import Any, Protocol
 
-from jshost.workers import frames, payloads
+from jshost.workers import frames, kept_lock, payloads
 from jshost.workers.loop import Loop
 from jshost.workers.output import Line, LineSplitter, parse_line
 from jshost.workers.process import WorkerProcess
@@ -77,6 +77,7 @@ class WorkerChannel:
         self._socket = process.channel
         self._socket.setblocking(False)
         self._fd = self._socket.fileno()
+        self._io: kept_lock.SendReceive = self._socket
         self._pidfd = -1
         self._pipes = [
             OutputPipe(process.stdout.fileno(), logging.INFO, self, loop),
@@ -116,9 +117,11 @@ class WorkerChannel:
     # Hearing
 
     def _on_readable(self) -> None:
+        if self._io is self._socket and kept_lock.is_wanted():
+            self._io = kept_lock.kept_lock_socket(self._socket)
         large = self._decoder.missing_bytes > READ_BYTES
         try:
-            data = self._socket.recv(LARGE_READ_BYTES if large else READ_BYTES)
+            data = self._io.recv(LARGE_READ_BYTES if large else READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -213,7 +216,7 @@ class WorkerChannel:
             self._unsent.append(data)
             return
         try:
-            sent = self._socket.send(data, NO_SIGNAL)
+            sent = self._io.send(data, NO_SIGNAL)
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError:

@@ -28,6 +28,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Self
 
+from jshost.workers import kept_lock
 from jshost.workers.loop import Callback
 from jshost.workers.pollers import READ, WRITE, Poller, new_poller
 
@@ -232,6 +233,7 @@ class Reactor:
             self._leader = waiter
             self._plan_sleep()
             return
+        kept_lock.want()
         if waiter.signal is None:
             waiter.signal = threading.Lock()
         waiter.signal.acquire(False)
