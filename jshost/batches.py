@@ -122,9 +122,11 @@ class _Plan:
                 body, content_type = wire.encode_call(arguments, function.encoder)
             except (TypeError, ValueError) as error:
                 raise type(error)(f"call {count - 1}: {error}") from None
-            if not requests or requests[-1].size + len(body) > REQUEST_BYTES:
-                requests.append(_Request(*key, self))
-            requests[-1].add(count - 1, function, content_type, body)
+            request = requests[-1] if requests else None
+            if request is None or request.size + len(body) > REQUEST_BYTES:
+                request = _Request(*key, self)
+                requests.append(request)
+            request.add(count - 1, function, content_type, body)
         self.series = list(series.values())
         """The requests, by host and limit: those of one list are sent one after the other."""
         self.answers: list[Any] = [None] * count
@@ -147,10 +149,11 @@ class _Request:
     def add(self, index: int, function: Function, content_type: str, body: bytes) -> None:
         self._indices.append(index)
         self._functions.append(function)
-        runs = self.runs
-        if not runs or function.name != runs[-1].name or content_type != runs[-1].content_type:
-            runs.append(Run(function.name, content_type, []))
-        runs[-1].contents.append(body)
+        run = self.runs[-1] if self.runs else None
+        if run is None or function.name != run.name or content_type != run.content_type:
+            run = Run(function.name, content_type, [])
+            self.runs.append(run)
+        run.contents.append(body)
         self.size += len(body)
 
     def begin(self) -> None:

@@ -255,7 +255,8 @@ def answer_runs(answers: Sequence[Any]) -> list[Run]:
     runs: list[Run] = []
     for answer in answers:
         if isinstance(answer, bytes):
-            name, kind, data = "result", content_type_of(answer), answer[1:]
+            kind = _TYPES.get(answer[0]) or content_type_of(answer)
+            name, data = "result", answer[1:]
         else:
             name, kind, data = "error", JSON_TYPE, json.dumps(answer.envelope()).encode()
         if not runs or name != runs[-1].name or kind != runs[-1].content_type:

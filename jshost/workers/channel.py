@@ -29,7 +29,7 @@ which costs more than the read itself; the rest of a large frame is worth it."""
 LARGE_READ_BYTES = 512 * 1024
 JOINED_BYTES = 64 * 1024
 """A frame over this is sent by itself, not copied to go with others."""
-HELD = 32
+HELD = 16
 """So many frames go together at most: the worker begins with them while more are made."""
 MAX_BUFFERS = 64
 NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
