@@ -76,7 +76,8 @@ class MarkedStream(io.TextIOBase):
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._open: dict[object, str] = {}
+        self.open_lines: dict[object, str] = {}
+        """What was written without a line's end, by the call or the thread that wrote it."""
         self._lock = threading.Lock()
         self.buffer = open(descriptor, "wb", buffering=0, closefd=False)  # noqa: SIM115
 
@@ -96,12 +97,12 @@ class MarkedStream(io.TextIOBase):
         call = running_call()
         key: object = call if call is not None else threading.get_ident()
         with self._lock:
-            whole = self._open.pop(key, "") + text
+            whole = self.open_lines.pop(key, "") + text
             lines, newline, rest = whole.rpartition("\n")
             if len(rest) > LONGEST_LINE_BYTES:
                 lines, newline, rest = whole, "\n", ""
             if rest:
-                self._open[key] = rest
+                self.open_lines[key] = rest
             if newline:
                 mark = f"\x1e{call.name}\x1f{call.request_id}\x1e" if call is not None else ""
                 marked = "".join(f"{mark}{line}\n" for line in lines.split("\n"))
@@ -116,13 +117,13 @@ class MarkedStream(io.TextIOBase):
 
     def end_call(self, call: object) -> None:
         """Write what a call printed without ending the line."""
-        if call in self._open:
+        if call in self.open_lines:
             self.write("\n")
 
     def after_fork(self) -> None:
         """In a forked child: another thread may have held the lock, and the lines are its own."""
         self._lock = threading.Lock()
-        self._open = {}
+        self.open_lines = {}
 
     def _write_all(self, data: bytes) -> None:
         view = memoryview(data)

@@ -56,6 +56,8 @@ END_GRACE_S = 1.0
 QUICK_S = 100e-6
 """An answer waits for that of a function which takes less, to be sent with it."""
 PLAIN_HEADER_FIELDS = 3
+PLAIN_TYPES = frozenset((type(None), bool, int, float, str, bytes, list, dict))
+"""Results that are no more than values: most are."""
 CANCELLED_EARLY = "the call was cancelled before it began"
 
 
@@ -237,6 +239,9 @@ class Worker:
             if task.call.signal.aborted:  # its CANCEL came with it
                 raise CallError("cancelled", CANCELLED_EARLY)
             result = task.invoke() if task.generator is None else task.generator
+            if type(result) in PLAIN_TYPES:
+                self._answer(task, result)
+                return
             if hasattr(result, "__await__") or isinstance(result, AsyncGeneratorType):
                 self._on_loop(self._start_async, task, result)
                 return
@@ -313,11 +318,13 @@ class Worker:
     def _finish(self, task: Task, kind: int, payload: bytes) -> None:
         task.call.settled = True
         for stream in self._streams:
-            stream.end_call(task.call)
+            if stream.open_lines:
+                stream.end_call(task.call)
         if task.stream is not None:  # which needs credit until its last chunk is sent
             task.stream.drain()
         del self._tasks[task.call_id]
-        self._report_files()
+        if self._known_modules is not None:
+            self._report_files()
         try:
             if task.stream is None:
                 following = self._threads.peek()
@@ -338,7 +345,7 @@ class Worker:
 
     def _report_files(self) -> None:
         """With --reload: tell the host of the files that this call has been the first to import."""
-        if self._known_modules is not None and self._known_modules != len(sys.modules):
+        if self._known_modules != len(sys.modules):
             self._known_modules = len(sys.modules)
             files = python_config.project_files(self._path)
             self._channel.send_json(frames.READY, 0, {"files": files})

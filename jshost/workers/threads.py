@@ -101,9 +101,12 @@ class Threads(Generic[T]):
             else:
                 self._run(task)
                 with self._lock:
-                    self._running -= 1
                     self._finished += 1
-                    task = self._choose()
+                    if self._tasks:  # in the place of the last one
+                        task = self._tasks.popleft()
+                    else:
+                        self._running -= 1
+                        task = self._choose()
 
     def _choose(self) -> T | None:
         """A task to run, or None: this thread is the one that reads now."""
