@@ -12,16 +12,18 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jshost import wire
+from jshost.conf import settings
 from jshost.exceptions import (
     UnexpectedResponse,
     from_envelope,
     from_stranger,
 )
 from jshost.function import Function
-from jshost.function_calls import HOST_ANSWERS_FIRST_S, timed_out
+from jshost.function_calls import HOST_ANSWERS_FIRST_S, report_call, timed_out
 from jshost.hooks import OutgoingCall
 from jshost.multipart import Run, decode_runs, encode_runs
 from jshost.response import DeadlinePassed, Response
+from jshost.verbosity import FUNCTION_CALL
 
 if TYPE_CHECKING:
     from jshost.host import JSHost
@@ -145,6 +147,7 @@ class _Request:
         self._functions: list[Function] = []
         self._began = 0.0
         self._hooked: OutgoingCall | None = None
+        self._response: Response | None = None
 
     def add(self, index: int, function: Function, content_type: str, body: bytes) -> None:
         self._indices.append(index)
@@ -181,9 +184,12 @@ class _Request:
 
     def take(self, response: Response | list[Run]) -> None:
         """Read the answers. Raises: RemoteError, UnexpectedResponse: there are none."""
+        if isinstance(response, Response):
+            self._response = response
+        elif self._hooked is not None:
+            self._response = _written(response)
         if self._hooked is not None:
-            whole = response if isinstance(response, Response) else _written(response)
-            self._hooked.response = whole
+            self._hooked.response = self._response
         runs = _runs_of(response) if isinstance(response, Response) else response
         count, wanted = sum(len(run.contents) for run in runs), len(self._indices)
         if count != wanted:
@@ -209,6 +215,10 @@ class _Request:
         self._ended(error)
 
     def _ended(self, error: Exception | None) -> None:
+        if settings.VERBOSITY >= FUNCTION_CALL:
+            outcome = "200" if error is None else type(error).__name__
+            what = f"batch of {len(self._indices)} calls"
+            report_call(what, self._response or outcome, self._began)
         hooked, self._hooked = self._hooked, None
         if hooked is not None:
             hooked.end(error)

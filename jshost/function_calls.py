@@ -28,6 +28,7 @@ __all__ = [
     "HttpCall",
     "PreparedBatch",
     "PreparedCall",
+    "report_call",
     "timed_out",
 ]
 
@@ -96,6 +97,7 @@ class Call:
         "_began",
         "_function",
         "_hooked",
+        "_is_reported",
         "body",
         "content_type",
         "host",
@@ -111,6 +113,7 @@ class Call:
         self._accept = accept
         self._function = function
         self._arguments = arguments
+        self._is_reported = False
         self._began = time.monotonic()
         self._hooked = hooks.OutgoingCall.begin(function.name, arguments, self.timeout_s)
 
@@ -135,10 +138,8 @@ class Call:
 
     def answered(self, response: Response) -> None:
         if settings.VERBOSITY >= FUNCTION_CALL:
-            spent_ms = (time.monotonic() - self._began) * 1000
-            outcome = f"{response.status_code}, {spent_ms:.1f} ms"
-            request_id = response.headers.get("x-request-id", "")
-            report(FUNCTION_CALL, "%s: %s", self.name, f"{outcome} {request_id}".rstrip())
+            self._is_reported = True
+            report_call(self.name, response, self._began)
         if self._hooked is not None:
             self._hooked.response = response
 
@@ -165,11 +166,14 @@ class Call:
         return self._function.failure(envelope)
 
     def succeeded(self) -> None:
+        if self._accept is STREAMED_ANSWERS:
+            self._report("streamed")
         if self._hooked is not None:
             self._tell_hooks(None)
 
     def left(self, error: BaseException | None = None) -> None:
         """Its caller does not wait for its end."""
+        self._report("left")
         if self._hooked is not None:
             self._tell_hooks(error)
 
@@ -177,6 +181,7 @@ class Call:
         """The call is over; returns what is raised for `error`."""
         if isinstance(error, DeadlinePassed):
             error = timed_out(self.name, self.timeout_s, self._began)
+        self._report(type(error).__name__)
         if self._hooked is not None:
             self._tell_hooks(error)
         return error
@@ -195,10 +200,26 @@ class Call:
             return function.fallback(**self._arguments)
         return function.fallback
 
+    def _report(self, outcome: str) -> None:
+        """Say it once, where calls are reported; an answer has been."""
+        if settings.VERBOSITY >= FUNCTION_CALL and not self._is_reported:
+            self._is_reported = True
+            report_call(self.name, outcome, self._began)
+
     def _tell_hooks(self, error: BaseException | None) -> None:
         hooked, self._hooked = self._hooked, None
         assert hooked is not None
         hooked.end(error)
+
+
+def report_call(what: str, outcome: Response | str, began: float) -> None:
+    """Say how a request of this program ended; it `began` then (monotonic seconds)."""
+    spent_ms = (time.monotonic() - began) * 1000
+    request_id = ""
+    if not isinstance(outcome, str):
+        request_id = outcome.headers.get("x-request-id", "")
+        outcome = str(outcome.status_code)
+    report(FUNCTION_CALL, "%s: %s", what, f"{outcome}, {spent_ms:.1f} ms {request_id}".rstrip())
 
 
 def timed_out(name: str, timeout_s: float | None, began: float) -> FunctionTimeout:

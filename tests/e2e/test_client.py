@@ -332,6 +332,27 @@ def test_calls_are_reported_at_their_verbosity(
     assert message.startswith("echo: 200, ")
 
 
+def test_batches_and_streams_are_reported_too(
+    shared_host: RunningHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.configure(VERBOSITY=verbosity.FUNCTION_CALL)
+    caplog.set_level(logging.INFO, "jshost.activity")
+    echo = shared_host.function("echo")
+    assert echo.map([{"value": 1}, {"value": 2}]) == [1, 2]
+    assert list(echo.stream(value=3)) == []
+    with pytest.raises(FunctionTimeout):
+        shared_host.function("wait_for_abort", timeout=0.05).call()
+    lost = Function("echo", JSHost(root_url="http://127.0.0.1:9"))
+    assert isinstance(lost.map([{}])[0], ConnectionError)
+    said = [message.partition(",")[0] for message in caplog.messages if ": " in message]
+    assert said == [
+        "batch of 2 calls: 200",
+        "echo: streamed",
+        "wait_for_abort: 504",
+        "batch of 1 calls: ConnectionError",
+    ]
+
+
 REPORT = """
 import sys
 from jshost.conf import settings
