@@ -136,6 +136,8 @@ class RequestReader:
         name, value = name.lower(), value.strip(b" \t")  # the parser leaves blanks behind a value
         if name == b"expect" and value.lower() == b"100-continue":
             self._expects_continue = True
+        elif name == b"host" and any(known == b"host" for known, _ in self._headers):
+            raise ValueError("it has more than one Host header")  # RFC 9112, section 3.2
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:

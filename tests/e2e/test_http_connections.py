@@ -293,6 +293,7 @@ def test_targets_as_proxies_send_them(client: Client, target: str) -> None:
         (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: 1e3\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfive\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nhost: localhost\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nX : y\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n", 400),
         (b"GET http://[::1/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
