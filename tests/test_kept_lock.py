@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 import threading
@@ -68,6 +69,18 @@ def test_the_other_end_is_closed(pair: tuple[SendReceive, socket.socket]) -> Non
     assert ours.recv(10) == b""
     with pytest.raises(BrokenPipeError):
         ours.send(b"a", socket.MSG_NOSIGNAL)
+
+
+def test_a_closed_socket() -> None:
+    """Its number may be another file's by now."""
+    ours, theirs = socket.socketpair()
+    kept = kept_lock.kept_lock_socket(ours)
+    ours.close()
+    with theirs:
+        for act in (lambda: kept.recv(1), lambda: kept.send(b"a", 0)):
+            with pytest.raises(OSError) as caught:
+                act()
+            assert caught.value.errno == errno.EBADF
 
 
 def test_much_is_read_at_once(pair: tuple[SendReceive, socket.socket]) -> None:

@@ -66,7 +66,7 @@ class _KeptLockSocket:
         import ctypes
 
         self._usual = usual
-        self._fd = usual.fileno()
+        self._fileno = usual.fileno  # -1 once it is closed, when its number may be another file's
         self._send = library.send
         self._recv = library.recv
         self._errno = ctypes.get_errno
@@ -77,7 +77,7 @@ class _KeptLockSocket:
         """As `socket.send`. Raises: OSError."""
         if len(data) > BYTES:
             return self._usual.send(data, flags)
-        sent: int = self._send(self._fd, data, len(data), flags | socket.MSG_DONTWAIT)
+        sent: int = self._send(self._fileno(), data, len(data), flags | socket.MSG_DONTWAIT)
         if sent < 0:
             raise self._error()
         return sent
@@ -86,7 +86,7 @@ class _KeptLockSocket:
         """As `socket.recv`. Raises: OSError."""
         if size > BYTES:
             return self._usual.recv(size)
-        received: int = self._recv(self._fd, self._buffer, size, socket.MSG_DONTWAIT)
+        received: int = self._recv(self._fileno(), self._buffer, size, socket.MSG_DONTWAIT)
         if received < 0:
             raise self._error()
         return self._view[:received].tobytes()
