@@ -135,6 +135,26 @@ def test_one_thread_may_be_all_there_is(source: Source) -> None:
     gate.open(2)
 
 
+def test_the_watcher_wakes_for_what_follows_a_long_task(source: Source) -> None:
+    """It sleeps where nothing happens; what is held back for the next task counts on it."""
+    gate = Gate()
+    ticks: queue.SimpleQueue[None] = queue.SimpleQueue()
+    Threads(1, source.read, gate.run, lambda: ticks.put(None)).start()
+    source.wait_for_reader()
+    source.put(1)
+    assert gate.wait_for_start() == 1
+    source.wait_for_reader()
+    with pytest.raises(queue.Empty):
+        while True:
+            ticks.get(timeout=0.5)
+    source.put(2)
+    source.wait_for_reader()
+    gate.open(1)
+    assert gate.wait_for_start() == 2
+    ticks.get(timeout=WAIT_S)
+    gate.open(2)
+
+
 def test_a_batch_starts_all_its_tasks_at_once(source: Source) -> None:
     together = threading.Barrier(8)
     met: queue.SimpleQueue[int] = queue.SimpleQueue()

@@ -103,6 +103,8 @@ class Threads(Generic[T]):
                 with self._lock:
                     self._finished += 1
                     if self._tasks:  # in the place of the last one
+                        if not self._watched:
+                            self._watch()
                         task = self._tasks.popleft()
                     else:
                         self._running -= 1
