@@ -184,6 +184,18 @@ def test_a_body_is_not_touched(header: bytes, body: bytes) -> None:
 
 
 @settings(deadline=None)
+class Half(float):
+    def __repr__(self) -> str:
+        return "np.float64(0.5)"  # as numpy's floats, which are floats, are written
+
+
+@pytest.mark.parametrize("traceparent", ["", "00-a-b-01"])
+@pytest.mark.parametrize(("timeout_s", "written"), [(True, 1.0), (Half(0.5), 0.5), (3, 3.0)])
+def test_a_timeout_may_be_any_number(timeout_s: float, written: float, traceparent: str) -> None:
+    header = frames.call_header("f", timeout_s, "id", traceparent=traceparent)
+    assert json.loads(header)["timeout"] == written
+
+
 @given(
     name=st.text(max_size=50),
     request_id=st.text(max_size=50),

@@ -140,7 +140,7 @@ def call_header(
     if content_type is None and not traceparent:
         before, behind = _usual_header(name, timeout_s, stream)
         return f"{before}{_quoted(request_id)}{behind}".encode("ascii")
-    timeout = "null" if timeout_s is None else repr(timeout_s)
+    timeout = _written_timeout(timeout_s)
     more = "" if content_type is None else f',"type":{_quoted(content_type)}'
     if stream:
         more += ',"stream":true'
@@ -153,9 +153,14 @@ def call_header(
 @functools.lru_cache(maxsize=256)
 def _usual_header(name: str, timeout_s: float | None, stream: bool) -> tuple[str, str]:
     """What stands before and behind the request id, where nothing else is special."""
-    timeout = "null" if timeout_s is None else repr(timeout_s)
+    timeout = _written_timeout(timeout_s)
     more = ',"stream":true' if stream else ""
     return f'{{"name":{_quoted(name)},"requestId":', f',"timeout":{timeout}{more}}}'
+
+
+def _written_timeout(timeout_s: float | None) -> str:
+    # Not `repr` alone: True is a number as well, and numpy's are written as np.float64(0.5).
+    return "null" if timeout_s is None else repr(float(timeout_s))
 
 
 def split_call(payload: bytes) -> tuple[dict[str, object], bytes]:
