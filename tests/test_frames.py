@@ -183,7 +183,6 @@ def test_a_body_is_not_touched(header: bytes, body: bytes) -> None:
     assert int.from_bytes(payload[:2], "big") == len(header)
 
 
-@settings(deadline=None)
 class Half(float):
     def __repr__(self) -> str:
         return "np.float64(0.5)"  # as numpy's floats, which are floats, are written
@@ -196,6 +195,7 @@ def test_a_timeout_may_be_any_number(timeout_s: float, written: float, tracepare
     assert json.loads(header)["timeout"] == written
 
 
+@settings(deadline=None)
 @given(
     name=st.text(max_size=50),
     request_id=st.text(max_size=50),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
+from conftest import wait_until
 
 from jshost.workers.threads import Threads
 
@@ -138,20 +139,25 @@ def test_one_thread_may_be_all_there_is(source: Source) -> None:
 def test_the_watcher_wakes_for_what_follows_a_long_task(source: Source) -> None:
     """It sleeps where nothing happens; what is held back for the next task counts on it."""
     gate = Gate()
-    ticks: queue.SimpleQueue[None] = queue.SimpleQueue()
-    Threads(1, source.read, gate.run, lambda: ticks.put(None)).start()
+    ticks = 0
+
+    def tick() -> None:
+        nonlocal ticks
+        ticks += 1
+
+    threads = Threads(1, source.read, gate.run, tick)
+    threads.start()
     source.wait_for_reader()
     source.put(1)
     assert gate.wait_for_start() == 1
     source.wait_for_reader()
-    with pytest.raises(queue.Empty):
-        while True:
-            ticks.get(timeout=0.5)
+    wait_until(lambda: not threads._watched, WAIT_S, "the watcher to sleep")
+    ticks = 0
     source.put(2)
     source.wait_for_reader()
     gate.open(1)
     assert gate.wait_for_start() == 2
-    ticks.get(timeout=WAIT_S)
+    wait_until(lambda: ticks > 0, WAIT_S, "the watcher")
     gate.open(2)
 
 

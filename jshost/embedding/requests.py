@@ -75,5 +75,5 @@ def ids_in(headers: Mapping[str, str]) -> tuple[str, str]:
 
 def request_ids() -> Iterator[str]:
     """Ids for requests whose caller gave none."""
-    prefix = os.urandom(4).hex()
-    return (f"{prefix}-{number:x}" for number in itertools.count(1))
+    written = f"{os.urandom(4).hex()}-{{:x}}".format
+    return map(written, itertools.count(1))  # a generator is for one thread at a time
