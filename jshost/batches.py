@@ -91,6 +91,9 @@ def _send(requests: list[_Request]) -> None:
             request.take(request.host.send_batch(request))
         except Exception as error:  # noqa: BLE001  each of its calls has failed with it
             request.fail(error)
+        except BaseException as error:
+            request.left(error)
+            raise
 
 
 async def _asend(requests: list[_Request]) -> None:
@@ -100,6 +103,9 @@ async def _asend(requests: list[_Request]) -> None:
             request.take(await request.host.asend_batch(request))
         except Exception as error:  # noqa: BLE001  each of its calls has failed with it
             request.fail(error)
+        except BaseException as error:
+            request.left(error)
+            raise
 
 
 class _Plan:
@@ -212,11 +218,14 @@ class _Request:
             error = timed_out("batch", self.timeout_s, self._began)
         for index in self._indices:
             self._plan.answers[index] = error
-        self._ended(error)
+        self._ended(error, type(error).__name__)
 
-    def _ended(self, error: Exception | None) -> None:
+    def left(self, error: BaseException) -> None:
+        """Its caller does not wait for its end."""
+        self._ended(error, "left")
+
+    def _ended(self, error: BaseException | None, outcome: str = "200") -> None:
         if settings.VERBOSITY >= FUNCTION_CALL:
-            outcome = "200" if error is None else type(error).__name__
             what = f"batch of {len(self._indices)} calls"
             report_call(what, self._response or outcome, self._began)
         hooked, self._hooked = self._hooked, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from fake_host import FakeHost, Streaming, failing_host
 
 import jshost
-from jshost import hooks
+from jshost import hooks, verbosity
+from jshost.conf import settings
 from jshost.exceptions import FunctionError, FunctionTimeout
 from jshost.function import Function
 from jshost.hooks import OutgoingCall
@@ -113,6 +115,29 @@ def test_a_call_that_is_cancelled(told: list[OutgoingCall]) -> None:
     with pytest.raises(TimeoutError):
         asyncio.run(main())
     assert [type(call.error) for call in told] == [asyncio.CancelledError]
+
+
+def test_a_batch_that_is_left(told: list[OutgoingCall], caplog: pytest.LogCaptureFixture) -> None:
+    class Left(FakeHost):
+        def request(self, *arguments: Any) -> Any:
+            raise KeyboardInterrupt
+
+        async def arequest(self, *arguments: Any) -> Any:
+            await asyncio.sleep(60)
+
+    async def main() -> None:
+        async with asyncio.timeout(0.05):
+            await Function("f", Left()).amap([{"n": 1}, {"n": 2}])
+
+    settings.configure(VERBOSITY=verbosity.FUNCTION_CALL)
+    caplog.set_level(logging.INFO, "jshost.activity")
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+    with pytest.raises(KeyboardInterrupt):
+        Function("f", Left()).map([{"n": 1}])
+    assert [type(call.error) for call in told] == [asyncio.CancelledError, KeyboardInterrupt]
+    said = [message.partition(",")[0] for message in caplog.messages]
+    assert said == ["batch of 2 calls: left", "batch of 1 calls: left"]
 
 
 @pytest.mark.parametrize("read", ["all", "some", "none"])
