@@ -19,6 +19,7 @@ from jshost.workers.decisions import (
     RESTART_REASONS,
     TRANSITIONS,
     Action,
+    Fail,
     IllegalTransition,
     Policy,
     Refused,
@@ -137,3 +138,17 @@ def test_a_day_of_early_deaths() -> None:
         now += pause
         assert (actions or scheduler.tick(now)) == [Spawn(number + 1)]
     assert pause == pytest.approx(5.0)
+
+
+def test_a_worker_goes_whose_call_was_half_ended() -> None:
+    """Ctrl-C may strike between the two places where a call is noted."""
+    scheduler = Scheduler(Policy())
+    scheduler.start(0.0)
+    scheduler.worker_ready(1, 1.0)
+    for call in (1, 2, 3):
+        assert scheduler.submit(call, math.inf, 1.0) == 1
+    del scheduler.calls[2]
+    actions = scheduler.worker_gone(1, 2.0)
+    assert [action.call for action in actions if isinstance(action, Fail)] == [1, 3]
+    actions += scheduler.tick(scheduler.next_wake)
+    assert Spawn(2) in actions

@@ -117,7 +117,7 @@ class RequestTaker:
             reactor.wait(waiter)
         except BaseException:
             reactor.leave(waiter)
-            calls.cancel(runtime.cancel_call)
+            runtime.cancel_batch(calls)
             raise
         return _runs(runtime, calls)
 
@@ -133,7 +133,7 @@ class RequestTaker:
                 calls.start()
             await future
         except BaseException:
-            calls.cancel(runtime.cancel_call)
+            runtime.cancel_batch(calls)
             raise
         return _runs(runtime, calls)
 

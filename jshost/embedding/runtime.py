@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from jshost.embedding.loops import LoopWatch
+    from jshost.workers.batch import Batch
     from jshost.workers.pool import PendingCall, Pool
     from jshost.workers.pools import Pools
     from jshost.workers.process import WorkerProcess
@@ -125,10 +126,11 @@ class Runtime:
         """Nobody waits for a call's answer any more; its function is told."""
         pending, call.pending = call.pending, None
         if pending is not None:
-            self.cancel_call(call.pool, pending)
+            self.reactor.run(lambda: self._cancel(call.pool, pending))
 
-    def cancel_call(self, pool: Pool, pending: PendingCall) -> None:
-        self.reactor.run(lambda: self._cancel(pool, pending))
+    def cancel_batch(self, batch: Batch) -> None:
+        """As `cancel`. Under the lock, as no other thread may begin more of its calls meanwhile."""
+        self.reactor.run(lambda: batch.cancel(self._cancel))
 
     def cancel_soon(self, call: AnyCall) -> None:
         """As `cancel`, from finalizers, which may run where the lock is held."""

@@ -63,7 +63,7 @@ class Batch:
         self._fill()
 
     def answered(self, index: int, answer: Answer) -> None:
-        del self._running[index]
+        self._running.pop(index, None)  # not there: Ctrl-C struck before it was noted
         self.answers[index] = answer
         self._missing -= 1
         if not self._missing:
@@ -74,7 +74,7 @@ class Batch:
     def cancel(self, cancel: Callable[[Pool, PendingCall], None]) -> None:
         """Nobody waits any more; `cancel` is called for each call that runs."""
         self._runs = []
-        # Those that wait first: another thread may give them the place of one that ends.
+        # Those that wait first: else they could be given the place of one that ends.
         for pool, pending in reversed(list(self._running.values())):
             cancel(pool, pending)
 

@@ -180,8 +180,8 @@ class Scheduler(Succession):
         del self.workers[number]
         actions: list[Action] = []
         for call in worker.calls:
-            record = self.calls.pop(call)
-            if record.drop_by is None:  # else its caller was answered long ago
+            record = self.calls.pop(call, None)  # None: Ctrl-C struck while it was taken or ended
+            if record is not None and record.drop_by is None:  # else its caller has been answered
                 actions.append(Fail(call, "worker_died", number))
         if worker.superseded:
             return actions

@@ -22,6 +22,7 @@ from jshost.embedding.api import _hosts, default_host
 from jshost.embedding.host import EmbeddedHost
 from jshost.exceptions import ConfigError, ConnectionError, FunctionTimeout, ProcessError
 from jshost.function import Function
+from jshost.workers.batch import Batch
 
 CONFIG_JS = """
 module.exports = {
@@ -389,6 +390,29 @@ def test_a_cancelled_task_cancels_its_call(host: EmbeddedHost) -> None:
 
     asyncio.run(cancelled())
     wait_for_other(host, pid)
+    assert host.double(number=1) == 2
+
+
+def test_a_cancelled_batch_begins_no_more_calls(
+    host: EmbeddedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cancelled under the lock: another thread may be about to begin some of its calls."""
+    usual, held = Batch.cancel, []
+
+    def cancel(batch: Batch, cancel_call: Any) -> None:
+        assert host._runtime is not None
+        held.append(host._runtime.reactor.lock.locked())
+        usual(batch, cancel_call)
+
+    monkeypatch.setattr(Batch, "cancel", cancel)
+
+    async def cancelled() -> None:
+        async with asyncio.timeout(0.05):
+            await host.function("sleep").amap([{"ms": 300}] * 300)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(cancelled())
+    assert held == [True]
     assert host.double(number=1) == 2
 
 
