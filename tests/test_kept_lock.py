@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from jshost.workers import kept_lock
+from jshost.workers.channel import NO_SIGNAL
 from jshost.workers.kept_lock import BYTES, SendReceive
 
 Make = Callable[[socket.socket], SendReceive]
@@ -32,7 +33,7 @@ def test_it_is_not_the_socket_itself() -> None:
 
 def test_what_is_sent_arrives(pair: tuple[SendReceive, socket.socket]) -> None:
     ours, theirs = pair
-    assert ours.send(b"a\0b", socket.MSG_NOSIGNAL) == 3
+    assert ours.send(b"a\0b", NO_SIGNAL) == 3
     assert theirs.recv(10) == b"a\0b"
     theirs.sendall(b"c\0d")
     assert ours.recv(2) == b"c\0"
@@ -53,7 +54,7 @@ def test_a_full_buffer(pair: tuple[SendReceive, socket.socket], size: int) -> No
     def fill() -> None:
         nonlocal sent
         while True:
-            sent += ours.send(b"x" * size, socket.MSG_NOSIGNAL)
+            sent += ours.send(b"x" * size, NO_SIGNAL)
 
     with pytest.raises(BlockingIOError):
         fill()
@@ -68,7 +69,7 @@ def test_the_other_end_is_closed(pair: tuple[SendReceive, socket.socket]) -> Non
     theirs.close()
     assert ours.recv(10) == b""
     with pytest.raises(BrokenPipeError):
-        ours.send(b"a", socket.MSG_NOSIGNAL)
+        ours.send(b"a", NO_SIGNAL)
 
 
 def test_a_closed_socket() -> None:
