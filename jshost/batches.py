@@ -152,6 +152,7 @@ class _Request:
         self._indices: list[int] = []
         self._functions: list[Function] = []
         self._began = 0.0
+        self._is_over = False
         self._hooked: OutgoingCall | None = None
         self._response: Response | None = None
 
@@ -225,6 +226,9 @@ class _Request:
         self._ended(error, "left")
 
     def _ended(self, error: BaseException | None, outcome: str = "200") -> None:
+        if self._is_over:  # and a hook has made a failure of it
+            return
+        self._is_over = True
         if settings.VERBOSITY >= FUNCTION_CALL:
             what = f"batch of {len(self._indices)} calls"
             report_call(what, self._response or outcome, self._began)

@@ -16,6 +16,7 @@ from jshost.conf import settings
 from jshost.exceptions import FunctionError, FunctionTimeout
 from jshost.function import Function
 from jshost.hooks import OutgoingCall
+from jshost.multipart import Part, encode_parts
 from jshost.transport import DeadlinePassed
 
 
@@ -138,6 +139,22 @@ def test_a_batch_that_is_left(told: list[OutgoingCall], caplog: pytest.LogCaptur
     assert [type(call.error) for call in told] == [asyncio.CancelledError, KeyboardInterrupt]
     said = [message.partition(",")[0] for message in caplog.messages]
     assert said == ["batch of 2 calls: left", "batch of 1 calls: left"]
+
+
+def test_a_batch_whose_hook_fails_is_reported_once(
+    told: list[OutgoingCall], caplog: pytest.LogCaptureFixture
+) -> None:
+    @jshost.after_call
+    def fail(call: OutgoingCall) -> None:
+        raise ValueError("the hook's")
+
+    settings.configure(VERBOSITY=verbosity.FUNCTION_CALL)
+    caplog.set_level(logging.INFO, "jshost.activity")
+    content_type, content = encode_parts([Part("result", "application/json", b"1")])
+    (answer,) = Function("f", FakeHost(content, content_type=content_type)).map([{}])
+    assert isinstance(answer, ValueError)
+    assert [call.error for call in told] == [None]
+    assert [text.partition(",")[0] for text in caplog.messages] == ["batch of 1 calls: 200"]
 
 
 @pytest.mark.parametrize("read", ["all", "some", "none"])
