@@ -113,6 +113,7 @@ class _Plan:
 
     def __init__(self, calls: Calls) -> None:
         count = 0
+        self.answers: list[Any] = []
         series: dict[tuple[JSHost, float | None], list[_Request]] = {}
         last: Function | None = None
         for count, (function, arguments) in enumerate(calls, 1):
@@ -132,23 +133,24 @@ class _Plan:
                 raise type(error)(f"call {count - 1}: {error}") from None
             request = requests[-1] if requests else None
             if request is None or request.size + len(body) > REQUEST_BYTES:
-                request = _Request(*key, self)
+                request = _Request(*key, self.answers)
                 requests.append(request)
             request.add(count - 1, function, content_type, body)
         self.series = list(series.values())
         """The requests, by host and limit: those of one list are sent one after the other."""
-        self.answers: list[Any] = [None] * count
+        self.answers += [None] * count
 
 
 class _Request:
     """The calls to one host that travel together; a `PreparedBatch`, and an `HttpCall`."""
 
-    def __init__(self, host: JSHost, timeout_s: float | None, plan: _Plan) -> None:
+    def __init__(self, host: JSHost, timeout_s: float | None, answers: list[Any]) -> None:
         self.host = host
         self.size = 0
         self.timeout_s = timeout_s
         self.runs: list[Run] = []
-        self._plan = plan
+        self._answers = answers
+        """Those of the whole batch."""
         self._indices: list[int] = []
         self._functions: list[Function] = []
         self._began = 0.0
@@ -210,7 +212,7 @@ class _Request:
             else:
                 found += _decoded(content_type, contents)
         for index, answer in zip(self._indices, found, strict=True):
-            self._plan.answers[index] = answer
+            self._answers[index] = answer
         self._ended(None)
 
     def fail(self, error: Exception) -> None:
@@ -218,7 +220,7 @@ class _Request:
         if isinstance(error, DeadlinePassed):
             error = timed_out("batch", self.timeout_s, self._began)
         for index in self._indices:
-            self._plan.answers[index] = error
+            self._answers[index] = error
         self._ended(error, type(error).__name__)
 
     def left(self, error: BaseException) -> None:

@@ -191,9 +191,12 @@ class Call:
         raised = self.failed(error)
         function = self._function
         if function.fallback is NOT_GIVEN or not isinstance(raised, function.fallback_for):
-            if raised is error:
-                raise error
-            raise raised from None
+            try:
+                if raised is error:
+                    raise error
+                raise raised from None
+            finally:
+                del error, raised  # whose traceback refers to this frame
         function._fallbacks[0] += 1
         logger.warning("%s: the fallback answers, for: %s", self.name, raised)
         if callable(function.fallback):

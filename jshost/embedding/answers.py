@@ -61,10 +61,12 @@ class Answer(Waiter):
         self._error: RemoteError | None = None
 
     def on_result(self, payload: bytes) -> None:
+        self.pending = None  # which refers to us: the garbage collector would have to find it
         self._payload = payload
         self._tell()
 
     def on_error(self, error: RemoteError) -> None:
+        self.pending = None
         self._error = error
         self._tell()
 
@@ -136,11 +138,13 @@ class _Events(Waiter):
         self._tell()
 
     def on_result(self, payload: bytes) -> None:
+        self.pending = None
         self._events.append(event(b"result", payload))
         self._has_ended = True
         self._tell()
 
     def on_error(self, error: RemoteError) -> None:
+        self.pending = None
         self._has_ended = True
         if self._events:
             self._events.append(error_event(error))

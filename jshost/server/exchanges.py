@@ -92,10 +92,12 @@ class StreamExchange:
         self._owed += len(payload) + frames.HEADER.size
 
     def on_result(self, payload: bytes) -> None:
+        self.pending = None
         self._events.append(event(b"result", payload))
         self._end()
 
     def on_error(self, error: RemoteError) -> None:
+        self.pending = None
         if not (self._started or self._events):  # nothing was sent: a status says it better
             self._connection.send_error(error)
             return
@@ -143,21 +145,25 @@ class BatchExchange:
     ) -> None:
         self._connection = connection
         self._request_id = request_id
-        self._batch = make(self._send)
-        self._batch.start()
+        self._batch: Batch | None
+        batch = self._batch = make(self._send)
+        batch.start()
 
     def abandon(self) -> None:
-        self._batch.cancel(Pool.cancel)
+        if self._batch is not None:
+            self._batch.cancel(Pool.cancel)
 
     def resume(self) -> None:
         pass
 
     def _send(self) -> None:
+        batch, self._batch = self._batch, None  # which refers to us, and has all the answers
+        assert batch is not None
         answers = [
             answer
             if isinstance(answer, bytes)
             else self._connection.conceal(answer, self._request_id)
-            for answer in self._batch.answers
+            for answer in batch.answers
         ]
         content_type, body = encode_runs(wire.answer_runs(answers))
         headers = [

@@ -322,6 +322,7 @@ class Worker:
                 stream.end_call(task.call)
         if task.stream is not None:  # which needs credit until its last chunk is sent
             task.stream.drain()
+            task.call.sink = None  # it refers to the call
         del self._tasks[task.call_id]
         if self._known_modules is not None:
             self._report_files()
