@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psutil
 import pytest
 
@@ -23,6 +24,11 @@ from jshost.host import JSHost
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 15.0
+
+if os.environ.get("JSHOST_REQUIRE_ALL"):
+    # CI says whether a change is right, by the same examples each time. `make test` explores.
+    hypothesis.settings.register_profile("ci", derandomize=True)
+    hypothesis.settings.load_profile("ci")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has it ignored in what it starts with `&`, and so would the programs of the tests.

@@ -121,12 +121,21 @@ export class Succession {
     if (this.draining || this.halted) return [];
     let there = this.respawns.due.length;
     for (const worker of this.workers.values()) {
-      const hasSuccessor = worker.reason && this.successor(worker); // which counts in its place
-      if (worker.state !== 'retiring' && !worker.superseded && !hasSuccessor) there += 1;
+      if (!worker.superseded && this.#isMissed(worker)) there += 1;
     }
     const actions = [];
     for (let missing = this.policy.workers - there; missing > 0; missing--) actions.push(this.spawn(now));
     return actions;
+  }
+
+  /**
+   * Whether there will be one less without it: no other has taken its place, or is to.
+   *
+   * @param {Worker} worker
+   */
+  #isMissed(worker) {
+    if (worker.reason) return this.successor(worker) === undefined;
+    return worker.state !== 'retiring';
   }
 
   /**

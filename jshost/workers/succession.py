@@ -109,13 +109,16 @@ class Succession:
         if self.draining or self.halted:
             return []
         there = sum(
-            worker.state is not State.RETIRING
-            and not worker.superseded
-            and not (worker.reason and self._successor(worker))  # which counts in its place
-            for worker in self.workers.values()
+            not worker.superseded and self._is_missed(worker) for worker in self.workers.values()
         )
         missing = self.policy.workers - there - len(self._respawns.due)
         return [self._spawn(now) for _ in range(missing)]
+
+    def _is_missed(self, worker: Worker) -> bool:
+        """Whether there will be one less without it: no other has taken its place, or is to."""
+        if worker.reason:
+            return self._successor(worker) is None
+        return worker.state is not State.RETIRING
 
     def _respawn(self, worker: Worker, now: float) -> list[Action]:
         """At once after the first death, later and later while they come early."""
