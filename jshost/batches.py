@@ -22,7 +22,7 @@ from jshost.function import Function
 from jshost.function_calls import HOST_ANSWERS_FIRST_S, report_call, timed_out
 from jshost.hooks import OutgoingCall
 from jshost.multipart import Run, decode_runs, encode_runs
-from jshost.response import DeadlinePassed, Response
+from jshost.response import DeadlinePassed, Request, Response
 from jshost.verbosity import FUNCTION_CALL
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def batch(calls: Calls) -> list[Any]:
         with ThreadPoolExecutor(min(len(plan.series), MAX_THREADS)) as threads:
             list(threads.map(_send, plan.series))
     else:
-        for requests in plan.series:
-            _send(requests)
+        for groups in plan.series:
+            _send(groups)
     return plan.answers
 
 
@@ -76,52 +76,52 @@ async def abatch(calls: Calls) -> list[Any]:
     plan = _Plan(calls)
     if len(plan.series) > 1:
         async with asyncio.TaskGroup() as tasks:
-            for requests in plan.series:
-                tasks.create_task(_asend(requests))
+            for groups in plan.series:
+                tasks.create_task(_asend(groups))
     else:
-        for requests in plan.series:
-            await _asend(requests)
+        for groups in plan.series:
+            await _asend(groups)
     return plan.answers
 
 
-def _send(requests: list[_Request]) -> None:
-    for request in requests:
+def _send(groups: list[_Group]) -> None:
+    for group in groups:
         try:
-            request.begin()
-            request.take(request.host.send_batch(request))
+            group.begin()
+            group.take(group.host.send_batch(group))
         except Exception as error:  # noqa: BLE001  each of its calls has failed with it
-            request.fail(error)
+            group.fail(error)
         except BaseException as error:
-            request.left(error)
+            group.left(error)
             raise
 
 
-async def _asend(requests: list[_Request]) -> None:
-    for request in requests:
+async def _asend(groups: list[_Group]) -> None:
+    for group in groups:
         try:
-            request.begin()
-            request.take(await request.host.asend_batch(request))
+            group.begin()
+            group.take(await group.host.asend_batch(group))
         except Exception as error:  # noqa: BLE001  each of its calls has failed with it
-            request.fail(error)
+            group.fail(error)
         except BaseException as error:
-            request.left(error)
+            group.left(error)
             raise
 
 
 class _Plan:
-    """Which calls go in which request, and the answers that have come."""
+    """Which calls travel together, and the answers that have come."""
 
     def __init__(self, calls: Calls) -> None:
         count = 0
         self.answers: list[Any] = []
-        series: dict[tuple[JSHost, float | None], list[_Request]] = {}
+        series: dict[tuple[JSHost, float | None], list[_Group]] = {}
         last: Function | None = None
         for count, (function, arguments) in enumerate(calls, 1):
             if function is not last:
                 if not isinstance(function, Function):
                     raise TypeError(f"call {count - 1}: needs a Function, not {function!r}")
                 key, last = (function.get_host(), function.get_timeout()), function
-                requests = series.setdefault(key, [])
+                groups = series.setdefault(key, [])
             # Most are a dict, which is seen sooner.
             if not isinstance(arguments, (dict, Mapping)):
                 raise TypeError(
@@ -131,17 +131,17 @@ class _Plan:
                 body, content_type = wire.encode_call(arguments, function.encoder)
             except (TypeError, ValueError) as error:
                 raise type(error)(f"call {count - 1}: {error}") from None
-            request = requests[-1] if requests else None
-            if request is None or request.size + len(body) > REQUEST_BYTES:
-                request = _Request(*key, self.answers)
-                requests.append(request)
-            request.add(count - 1, function, content_type, body)
+            group = groups[-1] if groups else None
+            if group is None or group.size + len(body) > REQUEST_BYTES:
+                group = _Group(*key, self.answers)
+                groups.append(group)
+            group.add(count - 1, function, content_type, body)
         self.series = list(series.values())
-        """The requests, by host and limit: those of one list are sent one after the other."""
+        """What travels, by host and limit: those of one list are sent one after the other."""
         self.answers += [None] * count
 
 
-class _Request:
+class _Group:
     """The calls to one host that travel together; a `PreparedBatch`, and an `HttpCall`."""
 
     def __init__(self, host: JSHost, timeout_s: float | None, answers: list[Any]) -> None:
@@ -180,7 +180,7 @@ class _Request:
         """What hooks have added, by the names that they gave."""
         return self._hooked.headers if self._hooked is not None else {}
 
-    def request(self) -> tuple[str, str, Mapping[str, str], bytes, float | None]:
+    def request(self) -> Request:
         """See `HttpCall`."""
         content_type, body = encode_runs(self.runs)
         headers = {"Content-Type": content_type, "Accept": "multipart/form-data, application/json"}
@@ -189,7 +189,8 @@ class _Request:
             headers["JSHost-Timeout"] = repr(float(self.timeout_s))
             patience_s = self.timeout_s + HOST_ANSWERS_FIRST_S
         headers |= self.headers
-        return "POST", f"/batch?hash={wire.body_hash(body)}", headers, body, patience_s
+        target = f"/batch?hash={wire.body_hash(body)}"
+        return Request("POST", target, headers, body, patience_s)
 
     def take(self, response: Response | list[Run]) -> None:
         """Read the answers. Raises: RemoteError, UnexpectedResponse: there are none."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jshost.exceptions import JSHostError
+from jshost.response import Request
 
 if TYPE_CHECKING:
     from jshost.host import JSHost
@@ -127,7 +128,7 @@ def _ask(host: JSHost) -> Snapshot:
     from jshost.top import Snapshot
 
     try:
-        response = host.request("GET", "/metrics", {}, b"", TIMEOUT_S)
+        response = host.request(Request("GET", "/metrics", timeout_s=TIMEOUT_S))
         if response.status_code != 200:
             raise ValueError(f"status {response.status_code}: {response.text[:200]!r}")
         at = time.monotonic()

@@ -186,7 +186,7 @@ class Function:
 
         call = Call(self, arguments, STREAMED_ANSWERS)
         try:
-            return Stream(call, call.host.stream(*call.request()))
+            return Stream(call, call.host.stream(call.request()))
         except Exception as error:  # noqa: BLE001  raised again, as callers know it
             raise call.failed(error) from None
 
@@ -195,7 +195,7 @@ class Function:
         from jshost.streams import AsyncStream
 
         call = Call(self, arguments, STREAMED_ANSWERS)
-        return AsyncStream(call, lambda: call.host.astream(*call.request()))
+        return AsyncStream(call, lambda: call.host.astream(call.request()))
 
     # Many calls
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jshost import hooks, wire
 from jshost.conf import settings
 from jshost.exceptions import FunctionTimeout, from_stranger
-from jshost.response import DeadlinePassed, FrozenHeaders
+from jshost.response import DeadlinePassed, FrozenHeaders, Request
 from jshost.verbosity import FUNCTION_CALL, report
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ class PreparedCall(Protocol):
 class HttpCall(Protocol):
     """A call, or a batch, as a served host takes it."""
 
-    def request(self) -> tuple[str, str, Mapping[str, str], bytes, float | None]:
-        """The arguments of `JSHost.request`."""
+    def request(self) -> Request:
+        """What is sent; see `JSHost.request`."""
 
 
 class PreparedBatch(Protocol):
@@ -122,13 +122,13 @@ class Call:
         """What hooks have added, by the names that they gave."""
         return self._hooked.headers if self._hooked is not None else _NO_HEADERS
 
-    def request(self) -> tuple[str, str, Mapping[str, str], bytes, float | None]:
+    def request(self) -> Request:
         """See `HttpCall`."""
         timeout_s = self.timeout_s
         headers = _headers(timeout_s, self._accept, self.content_type)
         if self._hooked is not None:
             headers = {**headers, **self._hooked.headers}
-        return (
+        return Request(
             "POST",
             self._function._target + wire.body_hash(self.body),
             headers,

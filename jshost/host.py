@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from jshost.conf import URL_SCHEMES, settings
 from jshost.exceptions import ConfigError, ConnectionError, JSHostError, UnexpectedResponse
 from jshost.host_requests import HostRequests
+from jshost.response import Request
 from jshost.transport import DeadlinePassed
 from jshost.verbosity import CONNECT, DISCONNECT, PROCESS_START, PROCESS_STOP, report
 
@@ -231,7 +232,7 @@ class JSHost(HostRequests):
             ConnectionError, UnexpectedResponse: as `connect`.
         """
         try:
-            response = self.request("GET", "/status", {}, b"", STATUS_TIMEOUT_S)
+            response = self.request(Request("GET", "/status", timeout_s=STATUS_TIMEOUT_S))
         except DeadlinePassed:
             raise ConnectionError(
                 f"{self.get_url()}/status does not answer within {STATUS_TIMEOUT_S:g} s."

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jshost.exceptions import ConnectionError
-from jshost.response import Response, aread_whole, read_whole
+from jshost.response import Request, Response, aread_whole, read_whole
 from jshost.transport import OpenResponse, Transport, connect
 
 if TYPE_CHECKING:
@@ -53,33 +52,26 @@ class HostRequests:
 
     def send_call(self, call: HttpCall) -> Response:
         """Have a function called; `request` says what may go wrong."""
-        return self.request(*call.request())
+        return self.request(call.request())
 
     async def asend_call(self, call: HttpCall) -> Response:
         """As `send_call`, from any asyncio loop."""
-        return await self.arequest(*call.request())
+        return await self.arequest(call.request())
 
     def send_batch(self, batch: HttpCall) -> Response:
         """Have the calls of a batch made; as `send_call`."""
-        return self.request(*batch.request())
+        return self.request(batch.request())
 
     async def asend_batch(self, batch: HttpCall) -> Response:
-        return await self.arequest(*batch.request())
+        return await self.arequest(batch.request())
 
-    def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
+    def request(self, request: Request) -> Response:
         """One HTTP request to the host; see `Transport.request`."""
         moving: _Moving | None = None
         while True:
             transport = self._transport or self._connected()
             try:
-                response = transport.request(method, target, headers, body, timeout_s)
+                response = transport.request(request)
                 if self._managed is None:
                     return response
                 moving = moving or _Moving(self)
@@ -91,20 +83,13 @@ class HostRequests:
                     raise
             time.sleep(MOVING_POLL_S)
 
-    def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> OpenResponse | Response:
+    def stream(self, request: Request) -> OpenResponse | Response:
         """As `request`, with an answer of status 200 read as it comes; see `Transport.stream`."""
         moving = _Moving(self)
         while True:
             transport = self._transport or self._connected()
             try:
-                answer = transport.stream(method, target, headers, body, timeout_s)
+                answer = transport.stream(request)
                 if answer.status_code == 200:
                     return answer
                 response = read_whole(answer)
@@ -115,14 +100,7 @@ class HostRequests:
                     raise
             time.sleep(MOVING_POLL_S)
 
-    async def arequest(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
+    async def arequest(self, request: Request) -> Response:
         """As `request`, from any asyncio loop."""
         import asyncio
 
@@ -131,7 +109,7 @@ class HostRequests:
         while True:
             transport = self._async_transports.get(loop) or await self._connected_async(loop)
             try:
-                response = await transport.request(method, target, headers, body, timeout_s)
+                response = await transport.request(request)
                 if self._managed is None:
                     return response
                 moving = moving or _Moving(self)
@@ -143,14 +121,7 @@ class HostRequests:
                     raise
             await _sleep(MOVING_POLL_S)
 
-    async def astream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> AsyncOpenResponse | Response:
+    async def astream(self, request: Request) -> AsyncOpenResponse | Response:
         """As `stream`, from any asyncio loop."""
         import asyncio
 
@@ -159,7 +130,7 @@ class HostRequests:
         while True:
             transport = self._async_transports.get(loop) or await self._connected_async(loop)
             try:
-                answer = await transport.stream(method, target, headers, body, timeout_s)
+                answer = await transport.stream(request)
                 if answer.status_code == 200:
                     return answer
                 response = await aread_whole(answer)

@@ -35,6 +35,7 @@ from jshost.manager_state import (
     remove_stale,
 )
 from jshost.records import runtime_folder, start_of_process
+from jshost.response import Request
 from jshost.transport import DeadlinePassed, PlainTransport
 from jshost.verbosity import PROCESS_START, PROCESS_STOP, report
 
@@ -180,7 +181,7 @@ class JSHostManager:
         }
         data = b"" if body is None else json.dumps(body).encode()
         try:
-            response = transport.request(method, path, headers, data, timeout_s)
+            response = transport.request(Request(method, path, headers, data, timeout_s))
         except DeadlinePassed:
             raise ConnectionError(
                 f"The manager (pid {state.pid}) does not answer within {timeout_s:g} s."
@@ -224,7 +225,9 @@ class JSHostManager:
         transport = PlainTransport(f"http://127.0.0.1:{state.port}")
         headers = {"Authorization": f"Bearer {state.token}"}
         try:
-            answer = transport.request("GET", "/status", headers, b"", ANSWER_TIMEOUT_S)
+            answer = transport.request(
+                Request("GET", "/status", headers, timeout_s=ANSWER_TIMEOUT_S)
+            )
             is_manager = answer.json()["type"] == "Manager"
         except (JSHostError, DeadlinePassed, ValueError, KeyError, TypeError):
             is_manager = False  # a stale file: its port is nobody's, or somebody else's

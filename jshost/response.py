@@ -1,16 +1,16 @@
-"""A host's answer to a request, however it travelled. Runs in: callers."""
+"""A request to a host, and its answer, however they travel. Runs in: callers."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from jshost.transport import OpenResponse
     from jshost.transport_async import AsyncOpenResponse
 
-__all__ = ["DeadlinePassed", "FrozenHeaders", "Response", "aread_whole", "read_whole"]
+__all__ = ["DeadlinePassed", "FrozenHeaders", "Request", "Response", "aread_whole", "read_whole"]
 
 
 class DeadlinePassed(Exception):
@@ -19,6 +19,22 @@ class DeadlinePassed(Exception):
 
 class FrozenHeaders(dict[str, str]):
     """Headers that nobody changes any more, so that their bytes can be kept."""
+
+
+class Request(NamedTuple):
+    """A request to a host.
+
+    Attributes:
+        target: path and query, percent-escaped, beginning with "/".
+        headers: by name; nobody changes them.
+        timeout_s: seconds that all of it may take, or None.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+    timeout_s: float | None = None
 
 
 class Response:

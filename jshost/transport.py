@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from jshost.connections import Connection, connect_unix, no_host, raise_translated
 from jshost.http1 import UNIX_SCHEME, Endpoint
-from jshost.response import DeadlinePassed, Response
+from jshost.response import DeadlinePassed, Request, Response
 
 __all__ = ["DeadlinePassed", "OpenResponse", "PlainTransport", "Transport", "connect", "is_plain"]
 
@@ -46,34 +46,16 @@ class OpenResponse(Protocol):
 class Transport(Protocol):
     """Where requests to one root URL go."""
 
-    def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
+    def request(self, request: Request) -> Response:
         """Send a request and wait for its answer.
-
-        Args:
-            target: path and query, percent-escaped, beginning with "/".
-            timeout_s: seconds that all of it may take, or None.
 
         Raises:
             ConnectionError: nobody listens, or the connection broke.
-            DeadlinePassed: `timeout_s` is over.
+            DeadlinePassed: its `timeout_s` is over.
             UnexpectedResponse: the answer is not HTTP.
         """
 
-    def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> OpenResponse:
+    def stream(self, request: Request) -> OpenResponse:
         """As `request`, returning as soon as the head of the answer has come."""
 
     def close(self) -> None:
@@ -118,16 +100,10 @@ class PlainTransport:
         weakref.finalize(self, _close_all, self._idle)
         _all.add(self)
 
-    def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
+    def request(self, request: Request) -> Response:
+        timeout_s = request.timeout_s
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        connection = self._sent(method, target, headers, body, deadline, timeout_s)
+        connection = self._sent(request, deadline)
         try:
             if not connection.receive_first(deadline, timeout_s):
                 while not connection.receive(deadline):
@@ -140,16 +116,10 @@ class PlainTransport:
         self.keep(connection)
         return response
 
-    def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> OpenResponse:
+    def stream(self, request: Request) -> OpenResponse:
+        timeout_s = request.timeout_s
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        connection = self._sent(method, target, headers, body, deadline, timeout_s)
+        connection = self._sent(request, deadline)
         with connection:
             while not connection.parser.has_head:
                 connection.receive(deadline)
@@ -172,16 +142,9 @@ class PlainTransport:
         else:
             connection.close()
 
-    def _sent(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        deadline: float | None,
-        timeout_s: float | None,
-    ) -> Connection:
+    def _sent(self, request: Request, deadline: float | None) -> Connection:
         """Send a request; returns the connection that its answer comes on."""
+        method, target, headers, body, timeout_s = request
         data = self._endpoint.request(method, target, headers, body)
         connection = self._idle_connection()
         if connection is not None and not connection.send_first(data):

@@ -16,6 +16,7 @@ from typing import Protocol
 from jshost.connections import no_host, raise_translated
 from jshost.connections_async import Connection, connected, connected_unix
 from jshost.http1 import Endpoint, Response
+from jshost.response import Request
 from jshost.transport import MAX_IDLE, DeadlinePassed, forget_after_fork, is_plain
 
 __all__ = ["AsyncOpenResponse", "AsyncPlainTransport", "AsyncTransport", "connect"]
@@ -34,23 +35,9 @@ class AsyncOpenResponse(Protocol):
 class AsyncTransport(Protocol):
     """`transport.Transport` for a loop, and only the one that it is first used on."""
 
-    async def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response: ...
+    async def request(self, request: Request) -> Response: ...
 
-    async def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> AsyncOpenResponse: ...
+    async def stream(self, request: Request) -> AsyncOpenResponse: ...
 
     def close(self) -> None:
         """Close the idle connections; on the loop, or once it is closed."""
@@ -76,14 +63,8 @@ class AsyncPlainTransport:
         weakref.finalize(self, _close_all, self._idle)
         forget_after_fork(self)
 
-    async def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
+    async def request(self, request: Request) -> Response:
+        method, target, headers, body, timeout_s = request
         data = self._endpoint.request(method, target, headers, body)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         connection = self._sent(data, deadline) or await self._opened(data, deadline, timeout_s)
@@ -101,14 +82,8 @@ class AsyncPlainTransport:
         self.keep(connection)
         return response
 
-    async def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> AsyncOpenResponse:
+    async def stream(self, request: Request) -> AsyncOpenResponse:
+        method, target, headers, body, timeout_s = request
         data = self._endpoint.request(method, target, headers, body)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         connection = self._sent(data, deadline) or await self._opened(data, deadline, timeout_s)

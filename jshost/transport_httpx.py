@@ -14,7 +14,7 @@ import httpx
 
 from jshost.exceptions import ConnectionError, UnexpectedResponse
 from jshost.http1 import bearer
-from jshost.response import Response, aread_whole, read_whole
+from jshost.response import Request, Response, aread_whole, read_whole
 from jshost.transport import MAX_IDLE, DeadlinePassed, OpenResponse, forget_after_fork
 
 __all__ = ["AsyncHttpxTransport", "HttpxTransport"]
@@ -75,28 +75,15 @@ class HttpxTransport:
         self._lock = threading.Lock()
         forget_after_fork(self)
 
-    def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
-        return read_whole(self.stream(method, target, headers, body, timeout_s))
+    def request(self, request: Request) -> Response:
+        return read_whole(self.stream(request))
 
-    def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> OpenResponse:
+    def stream(self, request: Request) -> OpenResponse:
         with self._lock:
             owned = self._owned = self._owned or _Owned()
+        method, target, headers, body, timeout_s = request
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        request = owned.client.build_request(
+        built = owned.client.build_request(
             method,
             self._root_url + target,
             content=body,
@@ -104,7 +91,7 @@ class HttpxTransport:
             timeout=timeout_s,
         )
         try:
-            response = owned.client.send(request, stream=True)
+            response = owned.client.send(built, stream=True)
         except Exception as error:
             raise _translated(self._root_url, error) from error
         return _OpenHttpx(self._root_url, response, deadline, owned)
@@ -153,31 +140,18 @@ class AsyncHttpxTransport:
         self._client: httpx.AsyncClient | None = None
         self._closing: AsyncGenerator[None, None] | None = None
 
-    async def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
-        return await aread_whole(await self.stream(method, target, headers, body, timeout_s))
+    async def request(self, request: Request) -> Response:
+        return await aread_whole(await self.stream(request))
 
-    async def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Any:
+    async def stream(self, request: Request) -> Any:
         if self._client is None:
             self._client = httpx.AsyncClient(limits=LIMITS)
             self._closing = _closing(self._client)
             await anext(self._closing)
         client, closing = self._client, self._closing
+        method, target, headers, body, timeout_s = request
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        request = client.build_request(
+        built = client.build_request(
             method,
             self._root_url + target,
             content=body,
@@ -185,7 +159,7 @@ class AsyncHttpxTransport:
             timeout=timeout_s,
         )
         try:
-            response = await client.send(request, stream=True)
+            response = await client.send(built, stream=True)
         except Exception as error:
             raise _translated(self._root_url, error) from error
         return _AsyncOpenHttpx(self._root_url, response, deadline, closing)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from jshost.exceptions import CODES, ConnectionError
 from jshost.host import JSHost
 from jshost.http1 import Response
+from jshost.response import Request
 from jshost.transport import OpenResponse
 from jshost.transport_async import AsyncOpenResponse
 
@@ -30,36 +30,14 @@ class FakeHost(JSHost):
         self.error = error
         self.requests: list[dict[str, Any]] = []
 
-    def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
-        self.requests.append(
-            {
-                "method": method,
-                "target": target,
-                "headers": dict(headers),
-                "body": body,
-                "timeout_s": timeout_s,
-            }
-        )
+    def request(self, request: Request) -> Response:
+        self.requests.append({**request._asdict(), "headers": dict(request.headers)})
         if self.error is not None:
             raise self.error
         return self.answer
 
-    async def arequest(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
-        return self.request(method, target, headers, body, timeout_s)
+    async def arequest(self, request: Request) -> Response:
+        return self.request(request)
 
 
 class Streaming(FakeHost):
@@ -76,15 +54,8 @@ class Streaming(FakeHost):
         self.status_code = 200
         self.headers = {"content-type": "text/event-stream"}
 
-    def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> OpenResponse | Response:
-        self.request(method, target, headers, body, timeout_s)
+    def stream(self, request: Request) -> OpenResponse | Response:
+        self.request(request)
         return self
 
     def read(self) -> bytes:
@@ -96,15 +67,8 @@ class Streaming(FakeHost):
     def close(self) -> None:
         self.closed = True
 
-    async def astream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> AsyncOpenResponse | Response:
-        self.request(method, target, headers, body, timeout_s)
+    async def astream(self, request: Request) -> AsyncOpenResponse | Response:
+        self.request(request)
         return _Awaited(self)
 
 

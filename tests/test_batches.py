@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +22,7 @@ from jshost.exceptions import (
 from jshost.function import Function
 from jshost.http1 import Response
 from jshost.multipart import Part, decode_parts, encode_parts
+from jshost.response import Request
 from jshost.transport import DeadlinePassed
 from jshost.wire import body_hash
 
@@ -30,17 +30,10 @@ from jshost.wire import body_hash
 class Doubling(FakeHost):
     """A host that doubles `n`, and fails without one."""
 
-    def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
-        super().request(method, target, headers, body, timeout_s)
+    def request(self, request: Request) -> Response:
+        super().request(request)
         answers = []
-        for part in decode_parts(headers["Content-Type"], body):
+        for part in decode_parts(request.headers["Content-Type"], request.body):
             arguments = json.loads(part.data)
             if "n" in arguments:
                 data = json.dumps(arguments["n"] * 2).encode()

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from jshost.response import Request
 from jshost.transport import PlainTransport
 from jshost.transport_async import AsyncPlainTransport
 from jshost.transport_httpx import AsyncHttpxTransport, HttpxTransport
@@ -65,12 +66,12 @@ def test_in_threads(server: Server, cls: type[PlainTransport] | type[HttpxTransp
     answers = []
 
     def ask(asked: PlainTransport | HttpxTransport) -> None:
-        answers.append(asked.request("POST", "/held", {}, b"", WAIT_S).content)
+        answers.append(asked.request(Request("POST", "/held", timeout_s=WAIT_S)).content)
 
     asking = threading.Thread(target=ask, args=(transport,))
     asking.start()
     assert server.is_held.wait(WAIT_S)
-    assert transport.request("POST", "/", {}, b"", WAIT_S).content == b"ok"
+    assert transport.request(Request("POST", "/", timeout_s=WAIT_S)).content == b"ok"
     transport.close()
     server.may_answer.set()
     asking.join()
@@ -87,9 +88,9 @@ def test_on_a_loop(
 ) -> None:
     async def main() -> None:
         transport = cls(server.url)
-        asking = asyncio.create_task(transport.request("POST", "/held", {}, b"", WAIT_S))
+        asking = asyncio.create_task(transport.request(Request("POST", "/held", timeout_s=WAIT_S)))
         assert await asyncio.to_thread(server.is_held.wait, WAIT_S)
-        assert (await transport.request("POST", "/", {}, b"", WAIT_S)).content == b"ok"
+        assert (await transport.request(Request("POST", "/", timeout_s=WAIT_S))).content == b"ok"
         transport.close()
         await asyncio.sleep(0.05)  # what closing has begun
         server.may_answer.set()

@@ -20,6 +20,7 @@ from tiny_server import Connection, TinyServer, echo
 from transports import TIMEOUT_S, Connect, post, to
 
 from jshost.connections import WARM_S, can_look, nothing_came
+from jshost.response import Request
 from jshost.transport import MAX_IDLE, PlainTransport
 from jshost.transport_async import AsyncPlainTransport
 
@@ -242,13 +243,14 @@ def test_threads_may_come_and_go(to: Connect) -> None:
 
 FORK = """
 import json, os, sys
+from jshost.response import Request
 from jshost.transport import PlainTransport
 from jshost.transport_httpx import HttpxTransport
 cls, url = sys.argv[1:]
 there = globals()[cls](url)
 
 def post(body):
-    return there.request("POST", "/", {}, body.encode(), 10).content.decode()
+    return there.request(Request("POST", "/", body=body.encode(), timeout_s=10)).content.decode()
 
 before = post("before")
 reading, writing = os.pipe()
@@ -295,18 +297,19 @@ def test_a_request_in_another_thread_survives_a_fork() -> None:
     code = """
 import os, sys, threading, warnings
 warnings.simplefilter("ignore")  # about a fork beside threads: that is what is tested
+from jshost.response import Request
 from jshost.transport import PlainTransport
 there = PlainTransport(sys.argv[1])
 found = []
-work = lambda: found.append(there.request("POST", "/", {}, b"slow", 10).content)
+work = lambda: found.append(there.request(Request("POST", "/", body=b"slow", timeout_s=10)).content)
 thread = threading.Thread(target=work)
 thread.start()
-assert there.request("POST", "/", {}, b"fork now", 10).content == b"fork now"
+assert there.request(Request("POST", "/", body=b"fork now", timeout_s=10)).content == b"fork now"
 pid = os.fork()
 if pid == 0:
     os._exit(0)
 os.waitpid(pid, 0)
-assert there.request("POST", "/", {}, b"forked", 10).content == b"forked"
+assert there.request(Request("POST", "/", body=b"forked", timeout_s=10)).content == b"forked"
 thread.join()
 print(found)
 """
@@ -338,6 +341,7 @@ print(found)
 HANG_UP = """
 import asyncio, os, sys, threading, uvloop, warnings
 warnings.simplefilter("ignore")
+from jshost.response import Request
 from jshost.transport import DeadlinePassed, PlainTransport
 from jshost.transport_async import AsyncPlainTransport
 way, url = sys.argv[1:]
@@ -353,25 +357,25 @@ def in_threads():
     there = PlainTransport(url)
     def work():
         try:
-            there.request("POST", "/", {}, b"slow", 1.0)
+            there.request(Request("POST", "/", body=b"slow", timeout_s=1.0))
         except DeadlinePassed:
             pass
     thread = threading.Thread(target=work)
     thread.start()
-    there.request("POST", "/", {}, b"fork now", 10)
+    there.request(Request("POST", "/", body=b"fork now", timeout_s=10))
     fork()
     thread.join()
-    there.request("POST", "/", {}, b"hung up", 10)
+    there.request(Request("POST", "/", body=b"hung up", timeout_s=10))
 
 async def on_loop():
     there = AsyncPlainTransport(url)
-    task = asyncio.create_task(there.request("POST", "/", {}, b"slow", 10))
+    task = asyncio.create_task(there.request(Request("POST", "/", body=b"slow", timeout_s=10)))
     await asyncio.sleep(0)
-    await there.request("POST", "/", {}, b"fork now", 10)
+    await there.request(Request("POST", "/", body=b"fork now", timeout_s=10))
     fork()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    await there.request("POST", "/", {}, b"hung up", 10)
+    await there.request(Request("POST", "/", body=b"hung up", timeout_s=10))
 
 if way == "threads":
     in_threads()
@@ -440,7 +444,7 @@ def test_a_connection_that_has_been_idle_for_long_is_not_used(
     async def post_twice(root_url: str) -> None:
         transport = AsyncPlainTransport(root_url)
         for _ in range(2):
-            await transport.request("POST", "/", {}, b"{}", TIMEOUT_S)
+            await transport.request(Request("POST", "/", body=b"{}", timeout_s=TIMEOUT_S))
         transport.close()
 
     with TinyServer(echo) as server:

@@ -17,6 +17,7 @@ import pytest
 from tiny_server import Connection, TinyServer
 from transports import TIMEOUT_S, Connect, post, to
 
+from jshost.response import Request
 from jshost.transport import DeadlinePassed, PlainTransport, Transport
 from jshost.transport_async import AsyncPlainTransport
 
@@ -149,7 +150,7 @@ def test_a_full_queue_of_connections_is_waited_for(
         transport = kind(f"unix://{path}")
 
         def ask() -> None:
-            outcome = transport.request("GET", "/", {}, b"", 0.2)
+            outcome = transport.request(Request("GET", "/", timeout_s=0.2))
             if inspect.iscoroutine(outcome):
                 asyncio.run(outcome)
 

@@ -20,6 +20,7 @@ from tiny_server import Connection, TinyServer, echo
 from transports import TIMEOUT_S, Connect, post, to
 
 from jshost.exceptions import ConnectionError, UnexpectedResponse
+from jshost.response import Request
 from jshost.transport import DeadlinePassed, OpenResponse, Transport
 from jshost.transport_async import AsyncPlainTransport
 
@@ -35,7 +36,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def opened(transport: Transport, timeout_s: float | None = TIMEOUT_S) -> OpenResponse:
-    return transport.stream("POST", "/function/f", {"X": "y"}, b"{}", timeout_s)
+    return transport.stream(Request("POST", "/function/f", {"X": "y"}, b"{}", timeout_s))
 
 
 def read_all(response: OpenResponse) -> bytes:
@@ -167,7 +168,7 @@ def test_who_forgets_the_response_is_noticed(steps: Steps) -> None:
         steps.go()
 
     async def leave(url: str) -> None:
-        response = await AsyncPlainTransport(url).stream("GET", "/", {}, b"", TIMEOUT_S)
+        response = await AsyncPlainTransport(url).stream(Request("GET", "/", timeout_s=TIMEOUT_S))
         assert await response.read() == b"one"
         del response
         gc.collect()
@@ -308,15 +309,16 @@ def test_a_reader_that_does_not_read_holds_up_the_server(to: Connect) -> None:
 
 LEFT = """
 import asyncio, gc, json, sys
+from jshost.response import Request
 from jshost.transport_async import AsyncPlainTransport
 from jshost.transport_httpx import AsyncHttpxTransport
 cls, url, end = sys.argv[1:]
 
 async def main():
     there = globals()[cls](url)
-    found = [(await there.request("POST", "/", {}, b"%d" % n, 10)).content.decode()
-             for n in range(3)]
-    response = await there.stream("POST", "/", {}, b"left", 10)
+    asked = [Request("POST", "/", body=b"%d" % n, timeout_s=10) for n in range(3)]
+    found = [(await there.request(request)).content.decode() for request in asked]
+    response = await there.stream(Request("POST", "/", body=b"left", timeout_s=10))
     await response.read()
     kept.append(there)
     if end == "open":
@@ -362,13 +364,13 @@ def test_a_cancelled_request_costs_its_connection_and_nothing_else(steps: Steps)
 
     async def main(url: str) -> Any:
         transport = AsyncPlainTransport(url)
-        first = asyncio.create_task(transport.request("GET", "/", {}, b"", TIMEOUT_S))
+        first = asyncio.create_task(transport.request(Request("GET", "/", timeout_s=TIMEOUT_S)))
         await asyncio.to_thread(steps.wait)
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
         await asyncio.to_thread(steps.wait)
-        return (await transport.request("GET", "/", {}, b"", TIMEOUT_S)).content
+        return (await transport.request(Request("GET", "/", timeout_s=TIMEOUT_S))).content
 
     with TinyServer(script) as server:
         assert asyncio.run(main(server.url)) == b"second"

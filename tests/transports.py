@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
@@ -15,6 +15,7 @@ from conftest import wait_until
 from tiny_server import unix_url
 
 from jshost.http1 import Response
+from jshost.response import Request
 from jshost.transport import OpenResponse, PlainTransport, Transport
 from jshost.transport_async import AsyncOpenResponse, AsyncPlainTransport, AsyncTransport
 from jshost.transport_httpx import AsyncHttpxTransport, HttpxTransport
@@ -61,25 +62,11 @@ class OnLoop:
         self._there = there
         self._thread = thread
 
-    def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
-        return self._thread.run(self._there.request(method, target, headers, body, timeout_s))
+    def request(self, request: Request) -> Response:
+        return self._thread.run(self._there.request(request))
 
-    def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> OpenResponse:
-        opened = self._there.stream(method, target, headers, body, timeout_s)
+    def stream(self, request: Request) -> OpenResponse:
+        opened = self._there.stream(request)
         return _OpenOnLoop(self._thread.run(opened), self._thread)
 
     def close(self) -> None:
@@ -145,4 +132,4 @@ def to_tcp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def post(transport: Transport, body: bytes = b"{}", timeout_s: float | None = TIMEOUT_S) -> bytes:
-    return transport.request("POST", "/function/f", {}, body, timeout_s).content
+    return transport.request(Request("POST", "/function/f", body=body, timeout_s=timeout_s)).content

@@ -6,7 +6,7 @@ nothing is sent, but handed to a pool.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jshost import wire
@@ -28,7 +28,7 @@ from jshost.embedding.requests import (
 from jshost.embedding.runtime import Runtime
 from jshost.exceptions import RemoteError, from_envelope
 from jshost.multipart import encode_runs
-from jshost.response import Response
+from jshost.response import Request, Response
 from jshost.workers.batch import Batch
 from jshost.workers.reactor import Waiter
 
@@ -171,14 +171,8 @@ class RequestTaker:
 
     # What else a `JSHost` is asked for
 
-    def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
+    def request(self, request: Request) -> Response:
+        _, target, headers, body, _ = request
         if function_name(target) is not None:
             return self.send_call(RequestedCall(target, headers, body))
         if target.partition("?")[0] != BATCH_PATH:
@@ -188,14 +182,8 @@ class RequestTaker:
         except RemoteError as error:
             return error_response(error)
 
-    async def arequest(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
+    async def arequest(self, request: Request) -> Response:
+        _, target, headers, body, _ = request
         if function_name(target) is not None:
             return await self.asend_call(RequestedCall(target, headers, body))
         if target.partition("?")[0] != BATCH_PATH:
@@ -205,16 +193,9 @@ class RequestTaker:
         except RemoteError as error:
             return error_response(error)
 
-    def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> StreamAnswer | Response:
+    def stream(self, request: Request) -> StreamAnswer | Response:
         runtime = self._loaded()
-        call = RequestedCall(target, headers, body)
+        call = RequestedCall(request.target, request.headers, request.body)
         try:
             with runtime.reactor.lock:
                 runtime.reactor.refresh()
@@ -227,16 +208,9 @@ class RequestTaker:
         answer.wait()
         return answer.refusal() or answer
 
-    async def astream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> AsyncReader | Response:
+    async def astream(self, request: Request) -> AsyncReader | Response:
         runtime = await self._aloaded()
-        call = RequestedCall(target, headers, body)
+        call = RequestedCall(request.target, request.headers, request.body)
         watch = runtime.watch()
         try:
             with runtime.reactor as reactor:

@@ -13,6 +13,7 @@ from jshost.exceptions import RemoteError
 from jshost.host import JSHost
 from jshost.http1 import Response
 from jshost.multipart import Part, decode_parts, encode_parts
+from jshost.response import Request
 
 __all__ = ["OverridingHost"]
 
@@ -24,38 +25,23 @@ class OverridingHost(JSHost):
         super().__init__(root_url="http://overridden.invalid")
         self._result = answer
 
-    def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
-        return self._answer(target, headers, body, _finished)
+    def request(self, request: Request) -> Response:
+        return self._answer(request, _finished)
 
-    async def arequest(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Response:
+    async def arequest(self, request: Request) -> Response:
         import asyncio
 
-        if not target.startswith("/batch?"):
+        if not request.target.startswith("/batch?"):
             result = self._result  # an async callable runs on the caller's loop
             try:
-                value = await _afinished(result(headers["Content-Type"], body))
+                value = await _afinished(result(request.headers["Content-Type"], request.body))
             except RemoteError as error:
                 return _failure(error)
             return _success(value)
-        return await asyncio.to_thread(self.request, method, target, headers, body, timeout_s)
+        return await asyncio.to_thread(self.request, request)
 
-    def _answer(
-        self, target: str, headers: Mapping[str, str], body: bytes, finished: Callable[[Any], Any]
-    ) -> Response:
+    def _answer(self, request: Request, finished: Callable[[Any], Any]) -> Response:
+        _, target, headers, body, _ = request
         content_type = headers["Content-Type"]
         if target.startswith("/batch?"):
             parts = [self._part(part, finished) for part in decode_parts(content_type, body)]
@@ -75,16 +61,9 @@ class OverridingHost(JSHost):
         response = _success(value)
         return Part("result", response.content_type, response.content)
 
-    def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Any:
+    def stream(self, request: Request) -> Any:
         try:
-            values = self._result(headers["Content-Type"], body)
+            values = self._result(request.headers["Content-Type"], request.body)
         except RemoteError as error:
             return _failure(error)
         if inspect.isasyncgen(values) or inspect.isawaitable(values):
@@ -93,16 +72,9 @@ class OverridingHost(JSHost):
             return _Sent(iter(values))
         return _success(values)
 
-    async def astream(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout_s: float | None,
-    ) -> Any:
+    async def astream(self, request: Request) -> Any:
         try:
-            values = self._result(headers["Content-Type"], body)
+            values = self._result(request.headers["Content-Type"], request.body)
             if inspect.isawaitable(values):
                 values = await values
         except RemoteError as error:

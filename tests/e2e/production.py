@@ -28,6 +28,7 @@ from conftest import STOP_TIMEOUT_S, require, wait_until
 from jshost.exceptions import JSHostError
 from jshost.function import Function
 from jshost.host import JSHost
+from jshost.response import Request
 
 __all__ = ["FILES", "Load", "Site", "free_ports"]
 
@@ -150,7 +151,7 @@ class Site:
 
     def is_ready(self, port: int) -> bool:
         try:
-            answer = self.host(port).request("GET", "/ready", {}, b"", 2)
+            answer = self.host(port).request(Request("GET", "/ready", timeout_s=2))
         except JSHostError:
             return False
         return answer.status_code == 200

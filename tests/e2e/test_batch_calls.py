@@ -26,6 +26,7 @@ from jshost.function import Function
 from jshost.hooks import OutgoingCall
 from jshost.host import JSHost
 from jshost.multipart import Part, decode_parts, encode_parts
+from jshost.response import Request
 
 CONFIG = {
     "host.config.py": """
@@ -119,7 +120,7 @@ def test_a_call_that_no_frame_can_carry_fails_alone(shared_host: RunningHost) ->
     bad = good._replace(content_type="multipart/form-data; boundary=" + "x" * 70_000)
     content_type, body = encode_parts([good, bad, good])
     headers = {"Content-Type": content_type}
-    response = shared_host.host.request("POST", "/batch", headers, body, 10)
+    response = shared_host.host.request(Request("POST", "/batch", headers, body, 10))
     parts = decode_parts(response.content_type, response.content)
     assert [part.name for part in parts] == ["result", "error", "result"]
     assert json.loads(parts[1].data)["code"] == "body_too_large"
@@ -244,7 +245,7 @@ def test_hooks_are_told_what_came(shared_host: RunningHost, no_hooks: None) -> N
 
 def ask(host: RunningHost, content_type: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
     headers = {"Content-Type": content_type, "Accept": "multipart/form-data, application/json"}
-    response = host.host.request("POST", "/batch", headers, body, 10)
+    response = host.host.request(Request("POST", "/batch", headers, body, 10))
     return response.status_code, dict(response.headers), response.content
 
 

