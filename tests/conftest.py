@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import psutil
 import pytest
 
@@ -27,8 +27,11 @@ STOP_TIMEOUT_S = 15.0
 
 if os.environ.get("JSHOST_REQUIRE_ALL"):
     # CI says whether a change is right, by the same examples each time. `make test` explores.
-    hypothesis.settings.register_profile("ci", derandomize=True)
-    hypothesis.settings.load_profile("ci")
+    with contextlib.suppress(ImportError):  # the tests with several Djangos have no use for it
+        import hypothesis
+
+        hypothesis.settings.register_profile("ci", derandomize=True)
+        hypothesis.settings.load_profile("ci")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has it ignored in what it starts with `&`, and so would the programs of the tests.
