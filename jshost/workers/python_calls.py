@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
     from jshost.workers.python_streams import Stream
 
-__all__ = ["CallError", "Task", "encode", "envelope", "invoke", "is_async"]
+__all__ = ["CallError", "CallHead", "Task", "encode", "envelope", "invoke", "is_async"]
 
 # inspect.CO_COROUTINE and CO_ASYNC_GENERATOR; importing inspect would cost 8 ms of every start
 ASYNC_FLAGS = 0x80 | 0x200
 
+PLAIN_HEADER_FIELDS = 3
 CAUSES = 5
 PROPERTIES_BYTES = 64 * 1024
 
@@ -38,6 +39,27 @@ class CallError(Exception):
     def __init__(self, code: str, message: str, name: str = "", stack: str = "") -> None:
         super().__init__(message)
         self.envelope = {"code": code, "name": name, "message": message, "stack": stack}
+
+
+class CallHead:
+    """What stands before the arguments in a CALL's payload; the calls of a batch share it.
+
+    Attributes:
+        header: what it says; more than a name, a request id and a timeout if it `is_special`.
+        data: its bytes.
+    """
+
+    __slots__ = ("data", "header", "is_special", "name", "request_id", "timeout_s")
+
+    def __init__(self, header: dict[str, Any], data: bytes) -> None:
+        self.header = header
+        self.data = data
+        self.name = str(header["name"])
+        self.request_id = str(header["requestId"])
+        timeout = header["timeout"]
+        assert timeout is None or isinstance(timeout, int | float)
+        self.timeout_s = timeout
+        self.is_special = len(header) > PLAIN_HEADER_FIELDS
 
 
 class Task:

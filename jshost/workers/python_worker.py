@@ -40,7 +40,7 @@ except ImportError:  # started from a copy that is not installed
 from jshost import wire
 from jshost.workers import caching, context, frames, python_config
 from jshost.workers.output import MarkedStream
-from jshost.workers.python_calls import CallError, Task, encode, envelope, is_async
+from jshost.workers.python_calls import CallError, CallHead, Task, encode, envelope, is_async
 from jshost.workers.python_channel import Channel, prepare_process
 from jshost.workers.python_streams import Flusher, Stream, run_async_generator, run_generator
 from jshost.workers.threads import Threads
@@ -55,29 +55,9 @@ LARGE_READ_BYTES = 512 * 1024
 END_GRACE_S = 1.0
 QUICK_S = 100e-6
 """An answer waits for that of a function which takes less, to be sent with it."""
-PLAIN_HEADER_FIELDS = 3
 PLAIN_TYPES = frozenset((type(None), bool, int, float, str, bytes, list, dict))
 """Results that are no more than values: most are."""
 CANCELLED_EARLY = "the call was cancelled before it began"
-
-
-class _Head:
-    """What stands before the arguments in a CALL's payload. The calls of a batch share it."""
-
-    __slots__ = ("data", "header", "is_special", "name", "request_id", "timeout_s")
-
-    def __init__(self, payload: bytes) -> None:
-        self.header, body = frames.split_call(payload)
-        self.data = payload[: len(payload) - len(body)]
-        self.name = str(self.header["name"])
-        self.request_id = str(self.header["requestId"])
-        timeout = self.header["timeout"]
-        assert timeout is None or isinstance(timeout, int | float)
-        self.timeout_s = timeout
-        self.is_special = len(self.header) > PLAIN_HEADER_FIELDS
-
-
-NO_HEAD = _Head(frames.call_frame(1, frames.call_header("", None, ""), b"")[frames.HEADER.size :])
 
 
 class Worker:
@@ -100,7 +80,7 @@ class Worker:
         }
         self._streams = streams
         self._decoder = frames.Decoder()
-        self._last_head = NO_HEAD
+        self._last_head: CallHead | None = None
         self._tasks: dict[int, Task] = {}
         self._quick: set[str] = set()
         """Functions whose last call was over within `QUICK_S`."""
@@ -171,15 +151,18 @@ class Worker:
 
     def _accept(self, call_id: int, payload: bytes) -> Task | None:
         head = self._last_head
-        if not payload.startswith(head.data):
-            head = self._last_head = _Head(payload)
+        if head is not None and payload.startswith(head.data):
+            body = payload[len(head.data) :]
+        else:
+            header, body = frames.split_call(payload)
+            head = self._last_head = CallHead(header, payload[: len(payload) - len(body)])
         function = self._host.functions.get(head.name)
         if function is None:
             error = CallError("unknown_function", f'Not found. Unknown function "{head.name}"')
             self._channel.send_json(frames.ERROR, call_id, error.envelope)
             return None
         call = context.Call(head.name, head.request_id, head.timeout_s, self._host)
-        task = self._tasks[call_id] = Task(call_id, call, function, payload[len(head.data) :])
+        task = self._tasks[call_id] = Task(call_id, call, function, body)
         if head.is_special:
             self._specify(task, head.header)
         return task

@@ -103,9 +103,7 @@ class Threads(Generic[T]):
                 with self._lock:
                     self._finished += 1
                     if self._tasks:  # in the place of the last one
-                        if not self._watched:
-                            self._watch()
-                        task = self._tasks.popleft()
+                        task = self._take()
                     else:
                         self._running -= 1
                         task = self._choose()
@@ -115,15 +113,19 @@ class Threads(Generic[T]):
         while True:
             if self._tasks and self._running < self._limit:
                 self._running += 1
-                if not self._watched:
-                    self._watch()
-                return self._tasks.popleft()
+                return self._take()
             if not self._reading and not self._over:
                 self._reading = True
                 return None
             self._idle += 1
             self._condition.wait()
             self._coming -= 1
+
+    def _take(self) -> T:
+        """The next task; the watcher looks at those that run."""
+        if not self._watched:
+            self._watch()
+        return self._tasks.popleft()
 
     def _wake(self, wanted: int) -> None:
         waking = min(wanted, self._idle)
