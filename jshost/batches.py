@@ -22,7 +22,7 @@ from jshost.function import Function
 from jshost.function_calls import HOST_ANSWERS_FIRST_S, report_call, timed_out
 from jshost.hooks import OutgoingCall
 from jshost.multipart import Run, decode_runs, encode_runs
-from jshost.response import DeadlinePassed, Request, Response
+from jshost.response import DeadlinePassed, Request, Response, batch_response
 from jshost.verbosity import FUNCTION_CALL
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class _Group:
         if isinstance(response, Response):
             self._response = response
         elif self._hooked is not None:
-            self._response = _written(response)
+            self._response = batch_response(response)
         if self._hooked is not None:
             self._hooked.response = self._response
         runs = _runs_of(response) if isinstance(response, Response) else response
@@ -258,12 +258,6 @@ def _runs_of(response: Response) -> list[Run]:
         return decode_runs(response.content_type, response.content)
     except ValueError as error:
         raise UnexpectedResponse(f"batch: the answer is not a jshost host's: {error}") from error
-
-
-def _written(runs: list[Run]) -> Response:
-    """What an embedded host answers, as if it had travelled."""
-    content_type, body = encode_runs(runs)
-    return Response(200, {"content-type": content_type}, body)
 
 
 def _refusal(response: Response) -> Exception:

@@ -58,12 +58,7 @@ class HostRequests:
         """As `send_call`, from any asyncio loop."""
         return await self.arequest(call.request())
 
-    def send_batch(self, batch: HttpCall) -> Response:
-        """Have the calls of a batch made; as `send_call`."""
-        return self.request(batch.request())
-
-    async def asend_batch(self, batch: HttpCall) -> Response:
-        return await self.arequest(batch.request())
+    send_batch, asend_batch = send_call, asend_call  # a batch is one request, too
 
     def request(self, request: Request) -> Response:
         """One HTTP request to the host; see `Transport.request`."""

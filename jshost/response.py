@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from jshost.multipart import Run
     from jshost.transport import OpenResponse
     from jshost.transport_async import AsyncOpenResponse
 
-__all__ = ["DeadlinePassed", "FrozenHeaders", "Request", "Response", "aread_whole", "read_whole"]
+__all__ = [
+    "DeadlinePassed",
+    "FrozenHeaders",
+    "Request",
+    "Response",
+    "aread_whole",
+    "batch_response",
+    "read_whole",
+]
 
 
 class DeadlinePassed(Exception):
@@ -83,6 +92,14 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status_code}, {len(self.content)} bytes>"
+
+
+def batch_response(runs: Sequence[Run]) -> Response:
+    """The answer to a batch as it travels."""
+    from jshost.multipart import encode_runs
+
+    content_type, body = encode_runs(runs)
+    return Response(200, {"content-type": content_type}, body)
 
 
 def read_whole(answer: OpenResponse) -> Response:

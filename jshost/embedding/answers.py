@@ -194,19 +194,14 @@ class StreamAnswer(_Events):
 
     def wait(self) -> None:
         """Wait until something has come."""
-        reactor = self._runtime.reactor
         try:
-            with reactor.lock:
-                self.is_done = self._has_come
-                if not self.is_done:
-                    reactor.enter(self)
-                reactor.settle()
-            reactor.released()
-            reactor.wait(self)
+            self._runtime.reactor.wait_after(self, self._look)
         except BaseException:
-            reactor.leave(self)
             self.leave()
             raise
+
+    def _look(self) -> None:
+        self.is_done = self._has_come
 
     def read(self) -> bytes:
         if not self._has_come:

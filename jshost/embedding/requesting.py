@@ -27,8 +27,7 @@ from jshost.embedding.requests import (
 )
 from jshost.embedding.runtime import Runtime
 from jshost.exceptions import RemoteError, from_envelope
-from jshost.multipart import encode_runs
-from jshost.response import Request, Response
+from jshost.response import Request, Response, batch_response
 from jshost.workers.batch import Batch
 from jshost.workers.reactor import Waiter
 
@@ -106,17 +105,14 @@ class RequestTaker:
         runtime = self._loaded()
         waiter, reactor = Waiter(), runtime.reactor
         calls = self._batch(runtime, batch, lambda: reactor.done(waiter))
+
+        def begin() -> None:
+            reactor.refresh()
+            calls.start()
+
         try:
-            with reactor.lock:
-                reactor.refresh()
-                calls.start()
-                if not waiter.is_done:
-                    reactor.enter(waiter)
-                reactor.settle()
-            reactor.released()
-            reactor.wait(waiter)
+            reactor.wait_after(waiter, begin)
         except BaseException:
-            reactor.leave(waiter)
             runtime.cancel_batch(calls)
             raise
         return _runs(runtime, calls)
@@ -178,7 +174,7 @@ class RequestTaker:
         if target.partition("?")[0] != BATCH_PATH:
             return _not_found(target)
         try:
-            return _written(self.send_batch(RequestedBatch(headers, body)))
+            return batch_response(self.send_batch(RequestedBatch(headers, body)))
         except RemoteError as error:
             return error_response(error)
 
@@ -189,7 +185,7 @@ class RequestTaker:
         if target.partition("?")[0] != BATCH_PATH:
             return _not_found(target)
         try:
-            return _written(await self.asend_batch(RequestedBatch(headers, body)))
+            return batch_response(await self.asend_batch(RequestedBatch(headers, body)))
         except RemoteError as error:
             return error_response(error)
 
@@ -229,11 +225,6 @@ def _runs(runtime: Runtime, batch: Batch) -> list[Run]:
     if any(isinstance(answer, RemoteError) for answer in batch.answers):
         runtime.care()
     return wire.answer_runs(batch.answers)
-
-
-def _written(runs: list[Run]) -> Response:
-    content_type, body = encode_runs(runs)
-    return Response(200, {"content-type": content_type}, body)
 
 
 def _not_found(target: str) -> Response:

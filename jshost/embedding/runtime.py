@@ -97,16 +97,9 @@ class Runtime:
         if not self.is_loaded:
             waiter, reactor = Waiter(), self.reactor
             try:
-                with reactor.lock:
-                    self.when_loaded(lambda: reactor.done(waiter))
-                    if not waiter.is_done:
-                        reactor.enter(waiter)
-                    reactor.settle()
-                reactor.released()
-                reactor.wait(waiter)
+                reactor.wait_after(waiter, lambda: self.when_loaded(lambda: reactor.done(waiter)))
             except BaseException:
                 self.was_interrupted = True
-                reactor.leave(waiter)
                 raise
             self.raise_failure()
 

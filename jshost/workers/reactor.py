@@ -239,6 +239,20 @@ class Reactor:
         waiter.signal.acquire(False)
         self._followers[waiter] = None
 
+    def wait_after(self, waiter: Waiter, begin: Callable[[], object]) -> None:
+        """Call `begin` under the lock, and `wait`; whatever interrupts it, `waiter` has left."""
+        try:
+            with self.lock:
+                begin()
+                if not waiter.is_done:
+                    self.enter(waiter)
+                self.settle()
+            self.released()
+            self.wait(waiter)
+        except BaseException:
+            self.leave(waiter)
+            raise
+
     def wait(self, waiter: Waiter) -> None:
         """Sleep until `done(waiter)`, or read for all meanwhile. Without the lock."""
         try:
