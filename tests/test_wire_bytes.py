@@ -202,7 +202,7 @@ def test_a_body_that_is_no_call_is_a_value_error(content_type: str, body: bytes)
 
 
 texts = st.text(st.characters(), max_size=8) | st.text("~01/%2\"'", max_size=8)
-values = st.recursive(
+any_value = st.recursive(
     st.none() | st.booleans() | st.integers() | texts | st.binary(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=15,
@@ -210,13 +210,13 @@ values = st.recursive(
 
 
 @settings(deadline=None)
-@given(arguments=st.dictionaries(texts, values, max_size=4))
+@given(arguments=st.dictionaries(texts, any_value, max_size=4))
 def test_arguments_with_bytes_arrive_as_they_were(arguments: dict[str, Any]) -> None:
     assert there_and_back(arguments) == arguments
 
 
 @settings(deadline=None)
-@given(value=values)
+@given(value=any_value)
 def test_results_with_bytes_arrive_as_they_were(value: Any) -> None:
     form, data = wire.encode_result(value)
     assert wire.decode_result(result_type(form, data), data) == value

@@ -188,11 +188,11 @@ def data_of(query: bytes) -> bytes:
         RequestError: there are several.
     """
     pairs = [pair.partition(b"=") for pair in query.split(b"&")]
-    values = [value for name, _, value in pairs if name == b"data"]
-    if len(values) > 1:
+    found = [value for name, _, value in pairs if name == b"data"]
+    if len(found) > 1:
         message = "The URL has the parameter data more than once."
         raise from_envelope({"code": "bad_request", "message": message})
-    return unquote_to_bytes(values[0].replace(b"+", b" ")) if values else b""
+    return unquote_to_bytes(found[0].replace(b"+", b" ")) if found else b""
 
 
 def check_hash(query: bytes, body: bytes) -> bool:

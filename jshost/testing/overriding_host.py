@@ -63,25 +63,25 @@ class OverridingHost(JSHost):
 
     def stream(self, request: Request) -> Any:
         try:
-            values = self._result(request.headers["Content-Type"], request.body)
+            sent = self._result(request.headers["Content-Type"], request.body)
         except RemoteError as error:
             return _failure(error)
-        if inspect.isasyncgen(values) or inspect.isawaitable(values):
-            values = _finished(values)
-        if isinstance(values, list) or inspect.isgenerator(values):
-            return _Sent(iter(values))
-        return _success(values)
+        if inspect.isasyncgen(sent) or inspect.isawaitable(sent):
+            sent = _finished(sent)
+        if isinstance(sent, list) or inspect.isgenerator(sent):
+            return _Sent(iter(sent))
+        return _success(sent)
 
     async def astream(self, request: Request) -> Any:
         try:
-            values = self._result(request.headers["Content-Type"], request.body)
-            if inspect.isawaitable(values):
-                values = await values
+            sent = self._result(request.headers["Content-Type"], request.body)
+            if inspect.isawaitable(sent):
+                sent = await sent
         except RemoteError as error:
             return _failure(error)
-        if isinstance(values, list) or inspect.isgenerator(values):
-            values = _as_async(iter(values))
-        return _AsyncSent(values) if inspect.isasyncgen(values) else _success(values)
+        if isinstance(sent, list) or inspect.isgenerator(sent):
+            sent = _as_async(iter(sent))
+        return _AsyncSent(sent) if inspect.isasyncgen(sent) else _success(sent)
 
 
 class _Sent:
@@ -90,8 +90,8 @@ class _Sent:
     status_code = 200
     headers: Mapping[str, str] = {"content-type": "text/event-stream"}
 
-    def __init__(self, values: Iterator[Any]) -> None:
-        self._values: Iterator[Any] | None = values
+    def __init__(self, sent: Iterator[Any]) -> None:
+        self._values: Iterator[Any] | None = sent
 
     def read(self) -> bytes:
         if self._values is None:
@@ -106,9 +106,9 @@ class _Sent:
             return _error_event(error)
 
     def close(self) -> None:
-        values, self._values = self._values, None
-        if inspect.isgenerator(values):
-            values.close()
+        sent, self._values = self._values, None
+        if inspect.isgenerator(sent):
+            sent.close()
 
 
 class _AsyncSent:
@@ -117,8 +117,8 @@ class _AsyncSent:
     status_code = 200
     headers = _Sent.headers
 
-    def __init__(self, values: Any) -> None:
-        self._values = values
+    def __init__(self, sent: Any) -> None:
+        self._values = sent
 
     async def read(self) -> bytes:
         if self._values is None:
@@ -133,9 +133,9 @@ class _AsyncSent:
             return _error_event(error)
 
     async def close(self) -> None:
-        values, self._values = self._values, None
-        if values is not None:
-            await values.aclose()
+        sent, self._values = self._values, None
+        if sent is not None:
+            await sent.aclose()
 
 
 def _event(kind: str, value: Any) -> bytes:
@@ -153,13 +153,13 @@ def _error_event(error: RemoteError) -> bytes:
     return b"event: error\ndata: %s\n\n" % json.dumps(error.envelope()).encode()
 
 
-async def _as_async(values: Iterator[Any]) -> AsyncIterator[Any]:
+async def _as_async(sent: Iterator[Any]) -> AsyncIterator[Any]:
     try:
-        for value in values:
+        for value in sent:
             yield value
     finally:
-        if inspect.isgenerator(values):
-            values.close()
+        if inspect.isgenerator(sent):
+            sent.close()
 
 
 async def _afinished(value: Any) -> Any:
@@ -183,12 +183,12 @@ def _finished(value: Any) -> Any:
 
 def _collected(generator: Any) -> Any:
     """The generator's result where it has one, else the list of what it sent, as hosts have it."""
-    values = []
+    sent = []
     while True:
         try:
-            values.append(next(generator))
+            sent.append(next(generator))
         except StopIteration as end:
-            return values if end.value is None else end.value
+            return sent if end.value is None else end.value
 
 
 def _success(value: Any) -> Response:
