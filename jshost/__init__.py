@@ -35,7 +35,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from jshost.batches import abatch, batch
+    from jshost.client.batch import abatch, batch
+    from jshost.client.hooks import after_call, before_call
     from jshost.conf import settings
     from jshost.embedding.api import embedded, javascript
     from jshost.exceptions import (
@@ -48,22 +49,21 @@ if TYPE_CHECKING:
         UnexpectedResponse,
     )
     from jshost.function import Function
-    from jshost.hooks import after_call, before_call
     from jshost.host import JSHost
-    from jshost.workers.caching import cacheable
-    from jshost.workers.context import current_call
-    from jshost.workers.controllers import BaseController
+    from jshost.worker.caching import cacheable
+    from jshost.worker.context import current_call
+    from jshost.worker.controllers import BaseController
 
 _HOMES = {
-    "BaseController": "jshost.workers.controllers",
+    "BaseController": "jshost.worker.controllers",
     "Function": "jshost.function",
     "JSHost": "jshost.host",
-    "abatch": "jshost.batches",
-    "after_call": "jshost.hooks",
-    "batch": "jshost.batches",
-    "before_call": "jshost.hooks",
-    "cacheable": "jshost.workers.caching",
-    "current_call": "jshost.workers.context",
+    "abatch": "jshost.client.batch",
+    "after_call": "jshost.client.hooks",
+    "batch": "jshost.client.batch",
+    "before_call": "jshost.client.hooks",
+    "cacheable": "jshost.worker.caching",
+    "current_call": "jshost.worker.context",
     "embedded": "jshost.embedding.api",
     "javascript": "jshost.embedding.api",
     "settings": "jshost.conf",

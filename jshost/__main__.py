@@ -1,6 +1,6 @@
 """``python -m jshost`` is ``jshost``. Runs in: command line."""
 
-from jshost.cli import main
+from jshost.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -27,7 +27,7 @@ class JSHostConfig(AppConfig):  # type: ignore[misc]  # Django has no types
     verbose_name = "jshost"
 
     def ready(self) -> None:
-        from jshost import checks
+        from jshost.django import checks
 
         checks.register()
         setting_changed.connect(_reread_settings, dispatch_uid="jshost")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from jshost import wire
+from jshost.client.call import JSON_ANSWERS, NOT_GIVEN, STREAMED_ANSWERS, Call
 from jshost.conf import settings
 from jshost.exceptions import (
     ConnectionError,
@@ -21,12 +21,12 @@ from jshost.exceptions import (
     UnexpectedResponse,
     from_envelope,
 )
-from jshost.function_calls import JSON_ANSWERS, NOT_GIVEN, STREAMED_ANSWERS, Call
+from jshost.protocol import values
 
 if TYPE_CHECKING:
+    from jshost.client.http.messages import Response
+    from jshost.client.streams import AsyncStream, Stream
     from jshost.host import JSHost
-    from jshost.response import Response
-    from jshost.streams import AsyncStream, Stream
 
 __all__ = ["Function"]
 
@@ -54,7 +54,7 @@ class Function:
         40
     """
 
-    encoder: type[json.JSONEncoder] = wire.Encoder
+    encoder: type[json.JSONEncoder] = values.Encoder
     """What encodes the arguments; a subclass of `jshost.wire.Encoder` adds types to it."""
 
     def __init__(
@@ -182,7 +182,7 @@ class Function:
             >>> for line in Function("tail").stream(path="app.log"):
             ...     print(line)
         """
-        from jshost.streams import Stream
+        from jshost.client.streams import Stream
 
         call = Call(self, arguments, STREAMED_ANSWERS)
         try:
@@ -192,7 +192,7 @@ class Function:
 
     def astream(self, /, **arguments: Any) -> AsyncStream:
         """As `stream`, for ``async for``; the call is made when the first value is asked for."""
-        from jshost.streams import AsyncStream
+        from jshost.client.streams import AsyncStream
 
         call = Call(self, arguments, STREAMED_ANSWERS)
         return AsyncStream(call, lambda: call.host.astream(call.request()))
@@ -209,13 +209,13 @@ class Function:
             >>> Function("double").map([{"number": 1}, {}, {"number": 3}])
             [2, FunctionError('No number was provided'), 6]
         """
-        from jshost.batches import batch
+        from jshost.client.batch import batch
 
         return batch((self, arguments) for arguments in calls)
 
     async def amap(self, calls: Iterable[Mapping[str, Any]]) -> list[Any]:
         """As `map`, from any asyncio loop."""
-        from jshost.batches import abatch
+        from jshost.client.batch import abatch
 
         return await abatch((self, arguments) for arguments in calls)
 
@@ -224,7 +224,7 @@ class Function:
     def decoded(self, content_type: str, content: bytes) -> Any:
         """A result's value. Raises: UnexpectedResponse: it cannot be read."""
         try:
-            return wire.decode_result(content_type, content)
+            return values.decode_result(content_type, content)
         except RecursionError:
             raise UnexpectedResponse(
                 f"{self.name}: the result is nested too deeply for Python to read"

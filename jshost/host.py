@@ -14,11 +14,11 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from jshost.client.http.messages import Request
+from jshost.client.http.requests import HostRequests
+from jshost.client.http.transport import DeadlinePassed
 from jshost.conf import URL_SCHEMES, settings
 from jshost.exceptions import ConfigError, ConnectionError, JSHostError, UnexpectedResponse
-from jshost.host_requests import HostRequests
-from jshost.response import Request
-from jshost.transport import DeadlinePassed
 from jshost.verbosity import CONNECT, DISCONNECT, PROCESS_START, PROCESS_STOP, report
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class JSHost(HostRequests):
                     "the other has it started. Remove one of them."
                 )
             return str(settings.ROOT_URL), str(settings.ROOT_URL), self._known_token()
-        from jshost import records  # not needed, nor psutil, where ROOT_URL is set
+        from jshost.discovery import records  # not needed, nor psutil, where ROOT_URL is set
 
         config_file = self.config_file
         found = records.find_hosts(config_file)

@@ -19,14 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from jshost import __version__
-from jshost.exceptions import (
-    ConfigError,
-    ConnectionError,
-    JSHostError,
-    ProcessError,
-    UnexpectedResponse,
-)
-from jshost.manager_state import (
+from jshost.client.http.messages import Request
+from jshost.client.http.transport import DeadlinePassed, PlainTransport
+from jshost.discovery.manager_state import (
     STATE_FILE_NAME,
     State,
     is_free,
@@ -34,9 +29,14 @@ from jshost.manager_state import (
     read_state,
     remove_stale,
 )
-from jshost.records import runtime_folder, start_of_process
-from jshost.response import Request
-from jshost.transport import DeadlinePassed, PlainTransport
+from jshost.discovery.records import runtime_folder, start_of_process
+from jshost.exceptions import (
+    ConfigError,
+    ConnectionError,
+    JSHostError,
+    ProcessError,
+    UnexpectedResponse,
+)
 from jshost.verbosity import PROCESS_START, PROCESS_STOP, report
 
 __all__ = ["JSHostManager", "log_folder", "logfile_of", "manager"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from jshost.workers.decisions import (
+from jshost.pool.scheduling.decisions import (
     RESTART_REASONS,
     Action,
     Cancel,
@@ -23,7 +23,7 @@ from jshost.workers.decisions import (
     Spawn,
     State,
 )
-from jshost.workers.scheduler import Scheduler
+from jshost.pool.scheduling.scheduler import Scheduler
 
 __all__ = ["QUEUED", "Owner", "Process"]
 

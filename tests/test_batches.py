@@ -11,7 +11,10 @@ import pytest
 from fake_host import FakeHost
 
 import jshost
-from jshost.batches import REQUEST_BYTES
+from jshost.client.batch import REQUEST_BYTES
+from jshost.client.http.http1 import Response
+from jshost.client.http.messages import Request
+from jshost.client.http.transport import DeadlinePassed
 from jshost.exceptions import (
     ConnectionError,
     FunctionError,
@@ -20,11 +23,8 @@ from jshost.exceptions import (
     UnexpectedResponse,
 )
 from jshost.function import Function
-from jshost.http1 import Response
-from jshost.multipart import Part, decode_parts, encode_parts
-from jshost.response import Request
-from jshost.transport import DeadlinePassed
-from jshost.wire import body_hash
+from jshost.protocol.multipart import Part, decode_parts, encode_parts
+from jshost.protocol.values import body_hash
 
 
 class Doubling(FakeHost):

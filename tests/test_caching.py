@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import jshost
-from jshost.workers import caching
+from jshost.worker import caching
 
 
 @jshost.cacheable(max_age=60)

@@ -9,11 +9,11 @@ import time
 import pytest
 
 from jshost.exceptions import RemoteError
-from jshost.server.connection import Connection, Exchange
-from jshost.server.known_heads import KnownHeads
-from jshost.server.reading import HEAD_S
-from jshost.server.requests import KnownCall, Request
-from jshost.wire import body_hash
+from jshost.protocol.values import body_hash
+from jshost.server.http.connection import Connection, Exchange
+from jshost.server.http.known_heads import KnownHeads
+from jshost.server.http.request_head import KnownCall, Request
+from jshost.server.http.request_parser import HEAD_S
 
 KEEP_ALIVE_S = 75.0
 HEAD = b"POST /function/f HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n"

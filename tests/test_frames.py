@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jshost.workers import frames
-from jshost.workers.frames import Decoder, Frame, FrameError
+from jshost.protocol import frames
+from jshost.protocol.frames import Decoder, Frame, FrameError
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parent / "vectors" / "frames.json").read_text(encoding="utf-8")

@@ -13,7 +13,8 @@ import pytest
 from fake_host import FakeHost
 
 import jshost.host
-from jshost import wire
+from jshost.client.http.messages import Response
+from jshost.client.http.transport import DeadlinePassed
 from jshost.conf import settings
 from jshost.exceptions import (
     ConnectionError,
@@ -21,8 +22,7 @@ from jshost.exceptions import (
     UnexpectedResponse,
 )
 from jshost.function import Function
-from jshost.response import Response
-from jshost.transport import DeadlinePassed
+from jshost.protocol import values
 
 # What is sent
 
@@ -74,7 +74,7 @@ def test_what_json_cannot_carry_is_not_sent() -> None:
 
 
 def test_an_encoder_can_be_set_for_one_function() -> None:
-    class Encoder(wire.Encoder):
+    class Encoder(values.Encoder):
         def default(self, o: Any) -> Any:
             return sorted(o) if isinstance(o, set) else super().default(o)
 

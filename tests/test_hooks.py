@@ -11,13 +11,14 @@ import pytest
 from fake_host import FakeHost, Streaming, failing_host
 
 import jshost
-from jshost import hooks, verbosity
+from jshost import verbosity
+from jshost.client import hooks
+from jshost.client.hooks import OutgoingCall
+from jshost.client.http.transport import DeadlinePassed
 from jshost.conf import settings
 from jshost.exceptions import FunctionError, FunctionTimeout
 from jshost.function import Function
-from jshost.hooks import OutgoingCall
-from jshost.multipart import Part, encode_parts
-from jshost.transport import DeadlinePassed
+from jshost.protocol.multipart import Part, encode_parts
 
 
 @pytest.fixture(autouse=True)

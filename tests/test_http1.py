@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jshost.http1 import (
+from jshost.client.http.http1 import (
     Endpoint,
     FrozenHeaders,
     Response,

@@ -69,48 +69,63 @@ def top(module: str) -> str:
 
 def test_the_walk_sees_the_imports_that_there_are() -> None:
     """Or else the rules below would hold of anything."""
-    assert "jshost.workers.scheduler" in imports_of(MODULES["jshost.workers.pool"])
-    assert "jshost.wire" in imports_of(MODULES["jshost.function"])
+    assert "jshost.pool.scheduling.scheduler" in imports_of(MODULES["jshost.pool.pool"])
+    assert "jshost.protocol.values" in imports_of(MODULES["jshost.function"])
     assert "starlette.applications" in imports_of(MODULES["jshost.server.app"])
     assert "jshost.conf" in imports_of(MODULES["jshost.verbosity"]), "inside of a function"
-    assert len(inside("jshost.workers")) > 10
+    assert len(inside("jshost.pool")) > 10
+    assert len(inside("jshost.worker")) > 10
     assert len(inside("jshost.server")) > 5
 
 
 def test_what_users_import_does_not_import_the_server_or_the_manager() -> None:
-    modules = [name for name in MODULES if not belongs(name, ["jshost.server", "jshost.workers"])]
+    modules = [name for name in MODULES if not belongs(name, ["jshost.server"])]
     forbidden = ["jshost.server", "jshost_manager", "manager", "starlette", "uvicorn", "uvloop"]
-    assert "jshost.cli" in modules
+    assert "jshost.cli.main" in modules
     assert breaches(modules, lambda name: not belongs(name, forbidden)) == []
 
 
-def test_workers_import_only_workers_exceptions_wire_and_options() -> None:
-    allowed = ["jshost.workers", "jshost.exceptions", "jshost.wire", "jshost.options"]
+def test_pools_and_workers_import_only_the_protocol_and_exceptions() -> None:
+    allowed = ["jshost.protocol", "jshost.platform", "jshost.exceptions"]
+    allowed += ["jshost.worker.context", "jshost.worker.output"]
 
-    def is_allowed(name: str) -> bool:
-        return top(name) != "jshost" or name == "jshost" or belongs(name, allowed)
+    def is_allowed(name: str, own: list[str]) -> bool:
+        return top(name) != "jshost" or name == "jshost" or belongs(name, own)
 
-    assert breaches(inside("jshost.workers"), is_allowed) == []
+    for room in ("jshost.pool", "jshost.worker"):
+        own = [*allowed, room]
+        assert breaches(inside(room), lambda name, own=own: is_allowed(name, own)) == []
 
 
 def test_workers_know_nothing_of_http() -> None:
     forbidden = ["starlette", "uvicorn", "httptools", "httpx", "h11", "http", "urllib", "click"]
-    modules = inside("jshost.workers")
+    modules = [*inside("jshost.pool"), *inside("jshost.worker")]
     assert breaches(modules, lambda name: not belongs(name, forbidden)) == []
 
 
 def test_an_embedded_host_needs_no_server_and_no_http() -> None:
-    forbidden = ["jshost.server", "jshost.host", "jshost.transport", "jshost.http1", "psutil"]
-    forbidden += ["jshost.transport_async", "jshost.transport_httpx", "httptools", "http", "uvloop"]
-    forbidden += ["jshost.connections", "jshost.connections_async"]
+    forbidden = [
+        "jshost.server",
+        "jshost.host",
+        "jshost.client.http.transport",
+        "jshost.client.http.http1",
+        "psutil",
+    ]
+    forbidden += [
+        "jshost.client.http.async_transport",
+        "jshost.client.http.httpx_transport",
+        "httptools",
+        "http",
+        "uvloop",
+    ]
+    forbidden += ["jshost.client.http.connection", "jshost.client.http.async_connection"]
     modules = inside("jshost.embedding")
     assert len(modules) > 5
     assert breaches(modules, lambda name: not belongs(name, forbidden)) == []
 
 
 def test_pools_are_driven_by_any_loop() -> None:
-    names = "channel", "loop", "pool", "pool_calls", "pools", "process", "reactor"
-    modules = [f"jshost.workers.{name}" for name in names]
+    modules = [*inside("jshost.pool"), "jshost.embedding.reactor"]
     assert breaches(modules, lambda name: top(name) != "asyncio") == []
 
 
@@ -120,30 +135,37 @@ def test_only_the_server_knows_starlette_and_uvicorn() -> None:
 
 
 def test_exceptions_and_the_codecs_need_nothing_of_ours() -> None:
-    modules = ["jshost.exceptions", "jshost.multipart", "jshost.attachments"]
+    modules = ["jshost.exceptions", "jshost.protocol.multipart", "jshost.protocol.attachments"]
     assert breaches(modules, lambda name: top(name) in sys.stdlib_module_names) == []
 
 
 def test_wire_needs_only_the_codecs() -> None:
     allowed = {*sys.stdlib_module_names}
-    allowed |= {"jshost.multipart", "jshost.attachments", "jshost.tables"}
-    assert breaches(["jshost.wire"], lambda name: name in allowed or top(name) in allowed) == []
+    allowed |= {
+        "jshost.protocol.multipart",
+        "jshost.protocol.attachments",
+        "jshost.protocol.tables",
+    }
+    assert (
+        breaches(["jshost.protocol.values"], lambda name: name in allowed or top(name) in allowed)
+        == []
+    )
 
 
 def test_a_python_worker_needs_only_the_standard_library() -> None:
     """It runs where jshost's own dependencies may be missing."""
     reached: set[str] = set()
-    ahead = ["jshost.workers.python_worker"]
+    ahead = ["jshost.worker.main"]
     while ahead:
         module = ahead.pop()
         if module not in reached:
             reached.add(module)
             if module != "jshost":  # which imports lazily what is asked for
                 ahead += [name for name in imports_of(MODULES[module]) if top(name) == "jshost"]
-    assert {"jshost.workers.frames", "jshost.workers.threads", "jshost.wire"} <= reached
+    assert {"jshost.protocol.frames", "jshost.worker.threads", "jshost.protocol.values"} <= reached
     allowed = {*sys.stdlib_module_names, "jshost"}
     assert breaches(sorted(reached - {"jshost"}), lambda name: top(name) in allowed) == []
-    at_start = "jshost.workers.scheduler", "jshost.workers.pool", "jshost.conf"
+    at_start = "jshost.pool.scheduling.scheduler", "jshost.pool.pool", "jshost.conf"
     assert reached.isdisjoint(at_start)
 
 
@@ -162,15 +184,15 @@ IO_AND_CLOCKS = {
 @pytest.mark.parametrize(
     "module",
     [
-        "jshost.workers.frames",
-        "jshost.workers.scheduler",
-        "jshost.workers.decisions",
-        "jshost.workers.recycling",
-        "jshost.workers.respawns",
-        "jshost.workers.succession",
-        "jshost.http1",
-        "jshost.multipart",
-        "jshost.attachments",
+        "jshost.protocol.frames",
+        "jshost.pool.scheduling.scheduler",
+        "jshost.pool.scheduling.decisions",
+        "jshost.pool.scheduling.recycling",
+        "jshost.pool.scheduling.respawns",
+        "jshost.pool.scheduling.succession",
+        "jshost.client.http.http1",
+        "jshost.protocol.multipart",
+        "jshost.protocol.attachments",
     ],
 )
 def test_what_decides_does_no_io_and_has_no_clock(module: str) -> None:
@@ -283,7 +305,7 @@ def test_a_name_that_jshost_does_not_have_is_an_attribute_error() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_says_where_it_runs(module: str) -> None:
-    if module.endswith(("jshost.server", "jshost.workers")):
+    if module.endswith("jshost.server"):
         return
     docstring = ast.get_docstring(ast.parse(MODULES[module].read_text())) or ""
     assert "Runs in: " in docstring

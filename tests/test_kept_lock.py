@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from jshost.workers import kept_lock
-from jshost.workers.channel import NO_SIGNAL
-from jshost.workers.kept_lock import BYTES, SendReceive
+from jshost.platform import kept_lock
+from jshost.platform.kept_lock import BYTES, SendReceive
+from jshost.pool.channel import NO_SIGNAL
 
 Make = Callable[[socket.socket], SendReceive]
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jshost import wire
+from jshost.client.http.http1 import Endpoint
 from jshost.exceptions import RemoteError
-from jshost.http1 import Endpoint
-from jshost.server.connection import Connection
-from jshost.server.known_heads import MAX_HEADS, KnownHeads
-from jshost.server.reading import BadBytes, RequestReader
-from jshost.server.requests import KnownCall, Request, RequestHead
+from jshost.protocol import values
+from jshost.server.http.connection import Connection
+from jshost.server.http.known_heads import MAX_HEADS, KnownHeads
+from jshost.server.http.request_head import KnownCall, Request, RequestHead
+from jshost.server.http.request_parser import BadBytes, RequestReader
 
 BODY = b'{"x": 1}'
 CALL = KnownCall("tiny", None, 10.0, 1000, False, True)
@@ -51,7 +51,7 @@ def request(
     headers: Mapping[str, str] = HEADERS,
     root_url: str = "http://127.0.0.1:9009",
 ) -> bytes:
-    target = f"{path}?hash={wire.body_hash(body)}"
+    target = f"{path}?hash={values.body_hash(body)}"
     return Endpoint(root_url).request("POST", target, headers, body)
 
 
@@ -69,7 +69,7 @@ def test_the_next_call_of_a_function_is_recognized() -> None:
     assert found is not None
     assert (found.body, found.call, found.request_id) == (b'{"x": 100}', CALL, "")
     assert (found.head.path, found.keep_alive) == ("/function/tiny", True)
-    assert found.target == b"/function/tiny?hash=" + wire.body_hash(b'{"x": 100}').encode()
+    assert found.target == b"/function/tiny?hash=" + values.body_hash(b'{"x": 100}').encode()
 
 
 def test_an_empty_memory_recognizes_nothing() -> None:
@@ -134,7 +134,7 @@ def test_only_the_first_of_pipelined_requests_is_remembered() -> None:
 
 def test_the_hash_is_all_that_the_query_says() -> None:
     """Else a body of another hash could come in the place of the one that the URL names."""
-    path = f"/function/tiny?hash={wire.body_hash(BODY)}&x="
+    path = f"/function/tiny?hash={values.body_hash(BODY)}&x="
     known = known_after(request(path=path))
     assert known.recognize(request(b'{"x": 2}', path=path)) is None
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from jshost.exceptions import ConfigError
-from jshost.workers.launch import spawn_first
-from jshost.workers.process import WorkerProcess
+from jshost.pool.launch import spawn_first
+from jshost.pool.process import WorkerProcess
 
 OLD = '#!/bin/sh\n[ "$1" = --version ] && echo v18.20.4\nexit 1\n'
 RUNS_NOWHERE = "#!/no/such/interpreter\n"

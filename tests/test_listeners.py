@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from jshost.exceptions import ConfigError
-from jshost.options import HostOptions
-from jshost.server.listeners import Listeners
+from jshost.pool.options import HostOptions
+from jshost.server.http.listeners import Listeners
 
 CONFIG = Path("/srv/app/host.config.py")
 OPTIONS = HostOptions(port=0)

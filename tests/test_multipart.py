@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jshost import wire
-from jshost.attachments import attach
-from jshost.multipart import (
+from jshost.protocol import values
+from jshost.protocol.attachments import attach
+from jshost.protocol.multipart import (
     Part,
     Run,
     boundary_of,
@@ -74,13 +74,13 @@ def test_parts_mean_arguments(case: dict[str, Any]) -> None:
     wanted = case["value"]
     for place, data in case["bytes"].items():
         attach(wanted, place, as_bytes(data))
-    assert wire.decode_call(*encode_parts(as_parts(case))) == wanted
+    assert values.decode_call(*encode_parts(as_parts(case))) == wanted
 
 
 @vectors("refusedCalls")
 def test_parts_that_mean_no_arguments(case: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="the part '"):
-        wire.decode_call(*encode_parts(as_parts(case)))
+        values.decode_call(*encode_parts(as_parts(case)))
 
 
 # What vectors do not reach

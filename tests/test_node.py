@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jshost.exceptions import ConfigError
-from jshost.workers.node import MINIMUM_MAJOR, Node, find_node
+from jshost.pool.node import MINIMUM_MAJOR, Node, find_node
 
 
 @pytest.fixture

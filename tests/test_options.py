@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from jshost.exceptions import ConfigError
-from jshost.options import PER_CONFIG, HostOptions, camel_case, option_names, read_options
-from jshost.workers import launch
+from jshost.pool import launch
+from jshost.pool.options import PER_CONFIG, HostOptions, camel_case, option_names, read_options
 
 FIELDS = {field.name: field for field in dataclasses.fields(HostOptions)}
 
@@ -193,7 +193,7 @@ def test_options_do_not_change() -> None:
 
 def test_an_option_with_a_help_text_has_a_flag() -> None:
     """`jshost serve --help` is where its users read it."""
-    from jshost.cli import main
+    from jshost.cli.main import main
 
     flags = {flag for parameter in main.commands["serve"].params for flag in parameter.opts}
     helped = [name for name, field in FIELDS.items() if field.metadata["help"]]

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jshost.workers import context
-from jshost.workers.output import (
+from jshost.worker import context
+from jshost.worker.output import (
     LONGEST_LINE_BYTES,
     Line,
     LineSplitter,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from jshost.workers import payloads
-from jshost.workers.frames import FrameError
+from jshost.protocol import payloads
+from jshost.protocol.frames import FrameError
 
 READY = {"language": "python", "version": "3", "functions": ["f"], "options": {}, "files": ["a"]}
 

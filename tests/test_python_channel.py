@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from jshost.workers import frames
-from jshost.workers.python_channel import HELD_FRAMES, HELD_PAYLOAD_BYTES, Channel
+from jshost.protocol import frames
+from jshost.worker.channel import HELD_FRAMES, HELD_PAYLOAD_BYTES, Channel
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ import pytest
 
 import jshost
 from jshost.exceptions import ConfigError
-from jshost.workers.context import HostContext
-from jshost.workers.python_config import (
+from jshost.worker.config import (
     describe_failure,
     load_config,
     project_files,
     read_options,
     user_traceback,
 )
+from jshost.worker.context import HostContext
 
 Load = Callable[..., HostContext]
 
@@ -305,7 +305,7 @@ JSHOST = Path(jshost.__file__).parent
         (JSHOST.with_name("jshost_plugins") / "m.py", True),
         (STDLIB.with_name(STDLIB.name + "-project") / "m.py", True),
         (STDLIB / "json" / "__init__.py", False),
-        (JSHOST / "wire.py", False),
+        (JSHOST / "protocol" / "values.py", False),
         (PREFIX / "lib" / "python3" / "site-packages" / "numpy" / "__init__.py", False),
         (Path("/usr/lib/python3/dist-packages/apt.py"), False),
         (Path("/project/m.so"), False),

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from jshost import ConfigError
-from jshost.workers.controllers import BaseController
-from jshost.workers.python_config import load_config
-from jshost.workers.python_objects import NEW
+from jshost.worker.config import load_config
+from jshost.worker.controllers import BaseController
+from jshost.worker.objects import NEW
 
 PLAIN = """
 import functools, math

@@ -16,8 +16,8 @@ from conftest import wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jshost.workers import kept_lock
-from jshost.workers.reactor import LONGEST_SLEEP_S, Reactor, Waiter
+from jshost.embedding.reactor import LONGEST_SLEEP_S, Reactor, Waiter
+from jshost.platform import kept_lock
 
 
 @pytest.fixture

@@ -18,9 +18,15 @@ import psutil
 import pytest
 from conftest import wait_until
 
-from jshost import records
+from jshost.discovery import records
+from jshost.discovery.records import (
+    HostRecord,
+    all_hosts,
+    find_hosts,
+    runtime_folder,
+    start_of_process,
+)
 from jshost.exceptions import ConfigError
-from jshost.records import HostRecord, all_hosts, find_hosts, runtime_folder, start_of_process
 
 CONFIG = Path("/site/host.config.py")
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from jshost.options import camel_case
-from jshost.workers.decisions import (
+from jshost.pool.options import camel_case
+from jshost.pool.scheduling.decisions import (
     RESTART_REASONS,
     TRANSITIONS,
     Action,
@@ -26,7 +26,7 @@ from jshost.workers.decisions import (
     Spawn,
     State,
 )
-from jshost.workers.scheduler import Scheduler
+from jshost.pool.scheduling.scheduler import Scheduler
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "scheduler.json").read_text())
 

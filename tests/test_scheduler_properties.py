@@ -17,8 +17,8 @@ from hypothesis.stateful import (
 )
 from scheduler_owner import QUEUED, Owner, Process
 
-from jshost.workers.decisions import Kill, Policy, Refused, State
-from jshost.workers.scheduler import Scheduler
+from jshost.pool.scheduling.decisions import Kill, Policy, Refused, State
+from jshost.pool.scheduling.scheduler import Scheduler
 
 
 class SchedulerMachine(Owner, RuleBasedStateMachine):

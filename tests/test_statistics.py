@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jshost.workers.statistics import BOUNDS_S, CallStatistics, Statistics
+from jshost.pool.statistics import BOUNDS_S, CallStatistics, Statistics
 
 
 def test_what_was_not_called_is_not_there() -> None:

@@ -14,9 +14,9 @@ from fake_host import FakeHost, Streaming, failing_host
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jshost.client.streams import EventParser, Stream
 from jshost.exceptions import ConnectionError, FunctionError, UnexpectedResponse
 from jshost.function import Function
-from jshost.streams import EventParser, Stream
 
 # Events
 

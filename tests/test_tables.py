@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jshost import wire
+from jshost.protocol import values
 
 
 def travels_as(value: Any) -> Any:
-    form, data = wire.encode_result({"value": value})
-    assert form == wire.JSON
+    form, data = values.encode_result({"value": value})
+    assert form == values.JSON
     return json.loads(data)["value"]
 
 
@@ -83,15 +83,15 @@ def test_what_is_refused(value: Any, problem: str) -> None:
 
 
 def test_bytes_inside_stay_bytes() -> None:
-    form, data = wire.encode_result({"a": np.bytes_(b"\xff"), "table": FRAME})
-    assert form == wire.MULTIPART
+    form, data = values.encode_result({"a": np.bytes_(b"\xff"), "table": FRAME})
+    assert form == values.MULTIPART
     assert b"\xff" in data
 
 
 def test_neither_is_imported_for_other_values() -> None:
     code = (
-        "import sys, datetime; from jshost import wire;"
-        "wire.encode_result({'a': datetime.date(2026, 1, 2), 'b': b'x'});"
+        "import sys, datetime; from jshost.protocol import values;"
+        "values.encode_result({'a': datetime.date(2026, 1, 2), 'b': b'x'});"
         "sys.exit('numpy' in sys.modules or 'pandas' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from jshost import hooks
-from jshost.batches import batch
+from jshost.client import hooks
+from jshost.client.batch import batch
 from jshost.conf import settings
 from jshost.exceptions import (
     ConnectionError,

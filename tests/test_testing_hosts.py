@@ -143,7 +143,7 @@ def test_the_fixture_runs_one_host_for_a_session(
     ini += f"\njshost_embedded = {str(is_embedded).lower()}"
     (tmp_path / "pytest.ini").write_text(f"[pytest]\nfilterwarnings = error\n{ini}")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "jshost.testing_pytest"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "jshost.testing.pytest_plugin"],
         cwd=tmp_path,
         env={**os.environ, "PYTEST_ADDOPTS": ""},
         capture_output=True,

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 from conftest import wait_until
 
-from jshost.workers.threads import Threads
+from jshost.worker.threads import Threads
 
 WAIT_S = 10.0
 

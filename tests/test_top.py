@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jshost.top import Snapshot, describe, lines_of, quantile
+from jshost.cli.rates import Snapshot, describe, lines_of, quantile
 
 STATUS: dict[str, Any] = {
     "pid": 7,

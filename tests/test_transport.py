@@ -21,18 +21,18 @@ import pytest
 from tiny_server import Connection, TinyServer, echo, unix_url
 from transports import TIMEOUT_S, Connect, LoopThread, OnLoop, post, to, to_tcp
 
-from jshost import transport_async
-from jshost.connections import raise_translated
-from jshost.exceptions import ConnectionError, UnexpectedResponse
-from jshost.response import Request
-from jshost.transport import (
+from jshost.client.http import async_transport as transport_async
+from jshost.client.http.async_transport import AsyncPlainTransport
+from jshost.client.http.connection import raise_translated
+from jshost.client.http.httpx_transport import AsyncHttpxTransport, HttpxTransport
+from jshost.client.http.messages import Request
+from jshost.client.http.transport import (
     DeadlinePassed,
     PlainTransport,
     Transport,
     connect,
 )
-from jshost.transport_async import AsyncPlainTransport
-from jshost.transport_httpx import AsyncHttpxTransport, HttpxTransport
+from jshost.exceptions import ConnectionError, UnexpectedResponse
 
 __all__ = ["to", "to_tcp"]  # fixtures
 

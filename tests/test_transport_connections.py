@@ -19,10 +19,10 @@ from conftest import wait_until
 from tiny_server import Connection, TinyServer, echo
 from transports import TIMEOUT_S, Connect, post, to
 
-from jshost.connections import WARM_S, can_look, nothing_came
-from jshost.response import Request
-from jshost.transport import MAX_IDLE, PlainTransport
-from jshost.transport_async import AsyncPlainTransport
+from jshost.client.http.async_transport import AsyncPlainTransport
+from jshost.client.http.connection import WARM_S, can_look, nothing_came
+from jshost.client.http.messages import Request
+from jshost.client.http.transport import MAX_IDLE, PlainTransport
 
 __all__ = ["to"]  # a fixture
 
@@ -243,9 +243,9 @@ def test_threads_may_come_and_go(to: Connect) -> None:
 
 FORK = """
 import json, os, sys
-from jshost.response import Request
-from jshost.transport import PlainTransport
-from jshost.transport_httpx import HttpxTransport
+from jshost.client.http.messages import Request
+from jshost.client.http.transport import PlainTransport
+from jshost.client.http.httpx_transport import HttpxTransport
 cls, url = sys.argv[1:]
 there = globals()[cls](url)
 
@@ -297,8 +297,8 @@ def test_a_request_in_another_thread_survives_a_fork() -> None:
     code = """
 import os, sys, threading, warnings
 warnings.simplefilter("ignore")  # about a fork beside threads: that is what is tested
-from jshost.response import Request
-from jshost.transport import PlainTransport
+from jshost.client.http.messages import Request
+from jshost.client.http.transport import PlainTransport
 there = PlainTransport(sys.argv[1])
 found = []
 work = lambda: found.append(there.request(Request("POST", "/", body=b"slow", timeout_s=10)).content)
@@ -341,9 +341,9 @@ print(found)
 HANG_UP = """
 import asyncio, os, sys, threading, uvloop, warnings
 warnings.simplefilter("ignore")
-from jshost.response import Request
-from jshost.transport import DeadlinePassed, PlainTransport
-from jshost.transport_async import AsyncPlainTransport
+from jshost.client.http.messages import Request
+from jshost.client.http.transport import DeadlinePassed, PlainTransport
+from jshost.client.http.async_transport import AsyncPlainTransport
 way, url = sys.argv[1:]
 reading, writing = os.pipe()
 
@@ -438,8 +438,8 @@ def test_a_connection_that_has_been_idle_for_long_is_not_used(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its host may be about to close it: the request would be lost on its way."""
-    monkeypatch.setattr("jshost.connections.MAX_IDLE_S", 0.0)
-    monkeypatch.setattr("jshost.connections_async.MAX_IDLE_S", -1.0)
+    monkeypatch.setattr("jshost.client.http.connection.MAX_IDLE_S", 0.0)
+    monkeypatch.setattr("jshost.client.http.async_connection.MAX_IDLE_S", -1.0)
 
     async def post_twice(root_url: str) -> None:
         transport = AsyncPlainTransport(root_url)

@@ -17,9 +17,9 @@ import pytest
 from tiny_server import Connection, TinyServer
 from transports import TIMEOUT_S, Connect, post, to
 
-from jshost.response import Request
-from jshost.transport import DeadlinePassed, PlainTransport, Transport
-from jshost.transport_async import AsyncPlainTransport
+from jshost.client.http.async_transport import AsyncPlainTransport
+from jshost.client.http.messages import Request
+from jshost.client.http.transport import DeadlinePassed, PlainTransport, Transport
 
 __all__ = ["to"]  # a fixture
 

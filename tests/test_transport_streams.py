@@ -19,10 +19,10 @@ from conftest import wait_until
 from tiny_server import Connection, TinyServer, echo
 from transports import TIMEOUT_S, Connect, post, to
 
+from jshost.client.http.async_transport import AsyncPlainTransport
+from jshost.client.http.messages import Request
+from jshost.client.http.transport import DeadlinePassed, OpenResponse, Transport
 from jshost.exceptions import ConnectionError, UnexpectedResponse
-from jshost.response import Request
-from jshost.transport import DeadlinePassed, OpenResponse, Transport
-from jshost.transport_async import AsyncPlainTransport
 
 __all__ = ["to"]  # a fixture
 
@@ -309,9 +309,9 @@ def test_a_reader_that_does_not_read_holds_up_the_server(to: Connect) -> None:
 
 LEFT = """
 import asyncio, gc, json, sys
-from jshost.response import Request
-from jshost.transport_async import AsyncPlainTransport
-from jshost.transport_httpx import AsyncHttpxTransport
+from jshost.client.http.messages import Request
+from jshost.client.http.async_transport import AsyncPlainTransport
+from jshost.client.http.httpx_transport import AsyncHttpxTransport
 cls, url, end = sys.argv[1:]
 
 async def main():

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from jshost import wire
 from jshost.function import Function
 from jshost.host import JSHost
-from jshost.multipart import Part, encode_parts
+from jshost.protocol import values
+from jshost.protocol.multipart import Part, encode_parts
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "values.md"
@@ -103,7 +103,7 @@ def as_body(row: Mapping[str, Any], name: str = "") -> tuple[str, bytes]:
 @vectors("arguments")
 def test_an_argument_travels_as_the_row_says(row: dict[str, Any], value_of: Expressions) -> None:
     with value_of.opened(row["py"]) as value:
-        body, content_type = wire.encode_call({"value": value})
+        body, content_type = values.encode_call({"value": value})
     assert (content_type, body) == as_body(row, "value")
 
 
@@ -111,7 +111,7 @@ def test_an_argument_travels_as_the_row_says(row: dict[str, Any], value_of: Expr
 def test_a_python_function_gets_what_the_row_says(
     row: dict[str, Any], value_of: Expressions
 ) -> None:
-    arguments = wire.decode_call(*as_body(row, "value"))
+    arguments = values.decode_call(*as_body(row, "value"))
     assert is_same(arguments["value"], value_of(row.get("python", row["py"])))
 
 
@@ -141,7 +141,7 @@ def test_a_result_of_javascript_is_read_as_the_row_says(
         answer = "application/octet-stream", row["bytes"].encode("latin-1")
     else:
         answer = as_body(row)
-    assert is_same(wire.decode_result(*answer), value_of(row["python"]))
+    assert is_same(values.decode_result(*answer), value_of(row["python"]))
 
 
 # The tables

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from jshost import wire
+from jshost.protocol import values
 
 
 class Color(enum.Enum):
@@ -100,8 +100,8 @@ RULES = [
 
 @pytest.mark.parametrize(("value", "wanted"), RULES, ids=[repr(value) for value, _ in RULES])
 def test_a_value_is_encoded_by_its_rule(value: Any, wanted: Any) -> None:
-    assert json.loads(wire.encode_arguments({"value": value})) == {"value": wanted}
-    deep = wire.encode_arguments({"deep": [{"in": value}]})
+    assert json.loads(values.encode_arguments({"value": value})) == {"value": wanted}
+    deep = values.encode_arguments({"deep": [{"in": value}]})
     assert json.loads(deep) == {"deep": [{"in": wanted}]}
 
 
@@ -110,28 +110,28 @@ def test_a_value_is_encoded_by_its_rule(value: Any, wanted: Any) -> None:
 
 def test_the_bytes_are_those_of_json_dumps() -> None:
     arguments = {"b": [1, 2.5, "ü"], "a": {"z": None, "y": True}}
-    body = wire.encode_arguments(arguments)
+    body = values.encode_arguments(arguments)
     assert body == b'{"a": {"z": null, "y": true}, "b": [1, 2.5, "\\u00fc"]}'
     assert body == json.dumps(dict(sorted(arguments.items()))).encode()
 
 
 def test_only_the_top_level_is_sorted() -> None:
-    assert wire.encode_arguments({"c": 1, "a": {"z": 1, "b": 2}, "b": 2}) == (
+    assert values.encode_arguments({"c": 1, "a": {"z": 1, "b": 2}, "b": 2}) == (
         b'{"a": {"z": 1, "b": 2}, "b": 2, "c": 1}'
     )
 
 
 def test_no_arguments_are_an_empty_object() -> None:
-    assert wire.encode_arguments({}) == b"{}"
+    assert values.encode_arguments({}) == b"{}"
 
 
 def test_the_hash_is_the_one_that_python_js_host_had() -> None:
-    body = wire.encode_arguments({"foo": "bar"})
-    assert wire.body_hash(body) == "bc4919c6adf7168088eaea06e27a5b23f0f9f9da"
+    body = values.encode_arguments({"foo": "bar"})
+    assert values.body_hash(body) == "bc4919c6adf7168088eaea06e27a5b23f0f9f9da"
 
 
 def test_the_order_of_keyword_arguments_does_not_change_the_hash() -> None:
-    assert wire.encode_arguments({"a": 1, "b": 2}) == wire.encode_arguments({"b": 2, "a": 1})
+    assert values.encode_arguments({"a": 1, "b": 2}) == values.encode_arguments({"b": 2, "a": 1})
 
 
 # What JSON cannot say
@@ -188,7 +188,7 @@ def test_an_error_names_the_values_place(
 ) -> None:
     items: list[Any] = [{"price": 1}, {"price": 2}, {"price": 3}, {"price": make()}]
     with pytest.raises(cls) as caught:
-        wire.encode_arguments({"id": 7, "options": {"items": items, "more": None}})
+        values.encode_arguments({"id": 7, "options": {"items": items, "more": None}})
     assert str(caught.value).startswith("argument options.items[3].price")
     assert text in str(caught.value)
 
@@ -196,25 +196,25 @@ def test_an_error_names_the_values_place(
 def test_a_coroutine_gets_a_hint() -> None:
     forgotten = coroutine()
     with pytest.raises(TypeError, match=r"^argument user: a coroutine has no JSON form; await it"):
-        wire.encode_arguments({"user": forgotten})
+        values.encode_arguments({"user": forgotten})
     forgotten.close()
 
 
 def test_what_is_nested_too_deeply_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="too deep"):
-        wire.encode_arguments({"tree": too_deep()})
+        values.encode_arguments({"tree": too_deep()})
 
 
 def test_an_object_that_contains_itself_by_its_json() -> None:
     endless = Custom(None)
     endless.value = {"self": endless}
     with pytest.raises(ValueError, match=r"argument tree\.self: the structure contains itself"):
-        wire.encode_arguments({"tree": endless})
+        values.encode_arguments({"tree": endless})
 
 
 def test_the_same_object_twice_is_no_circle() -> None:
     item = Item("tea", 1)
-    assert wire.encode_arguments({"a": [item, item]}).count(b"tea") == 2
+    assert values.encode_arguments({"a": [item, item]}).count(b"tea") == 2
 
 
 class Broken:
@@ -228,13 +228,13 @@ class Broken:
 @pytest.mark.parametrize("cls", [KeyError, ValueError, TypeError])
 def test_an_error_in_json_is_shown_as_it_is(cls: type[Exception]) -> None:
     with pytest.raises(cls, match="no price is known"):
-        wire.encode_arguments({"tea": Broken(cls("no price is known"))})
+        values.encode_arguments({"tea": Broken(cls("no price is known"))})
 
 
 # Encoders of one's own
 
 
-class Complex(wire.Encoder):
+class Complex(values.Encoder):
     def default(self, o: Any) -> Any:
         if isinstance(o, complex):
             return [o.real, o.imag]
@@ -243,15 +243,17 @@ class Complex(wire.Encoder):
 
 def test_an_encoder_adds_types_to_the_rules() -> None:
     arguments = {"at": 1 + 2j, "when": datetime.date(2024, 2, 29)}
-    assert wire.encode_arguments(arguments, Complex) == b'{"at": [1.0, 2.0], "when": "2024-02-29"}'
+    assert (
+        values.encode_arguments(arguments, Complex) == b'{"at": [1.0, 2.0], "when": "2024-02-29"}'
+    )
     with pytest.raises(TypeError, match="argument at: a complex has no JSON form"):
-        wire.encode_arguments(arguments)
+        values.encode_arguments(arguments)
 
 
 def test_any_json_encoder_will_do() -> None:
-    assert wire.encode_arguments({"a": [1]}, json.JSONEncoder) == b'{"a": [1]}'
+    assert values.encode_arguments({"a": [1]}, json.JSONEncoder) == b'{"a": [1]}'
     with pytest.raises(TypeError, match=r"argument a: a datetime\.date has no JSON form"):
-        wire.encode_arguments({"a": datetime.date(2024, 2, 29)}, json.JSONEncoder)
+        values.encode_arguments({"a": datetime.date(2024, 2, 29)}, json.JSONEncoder)
 
 
 # Django
@@ -262,5 +264,5 @@ def test_lazy_django_strings_are_strings() -> None:
     from django.utils.text import format_lazy
 
     arguments = {"title": lazystr("Größe"), "more": [format_lazy("{}!", lazystr("Hi"))]}
-    assert json.loads(wire.encode_arguments(arguments)) == {"title": "Größe", "more": ["Hi!"]}
-    assert wire.encode_result([lazystr("a")]) == (wire.JSON, b'["a"]')
+    assert json.loads(values.encode_arguments(arguments)) == {"title": "Größe", "more": ["Hi!"]}
+    assert values.encode_result([lazystr("a")]) == (values.JSON, b'["a"]')

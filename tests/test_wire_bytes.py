@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jshost import wire
-from jshost.multipart import Part, boundary_of, decode_parts
+from jshost.protocol import values
+from jshost.protocol.multipart import Part, boundary_of, decode_parts
 
 
 @dataclasses.dataclass
@@ -33,16 +33,16 @@ class Custom:
 
 
 def there_and_back(arguments: dict[str, Any]) -> Any:
-    body, content_type = wire.encode_call(arguments)
-    return wire.decode_call(content_type, body)
+    body, content_type = values.encode_call(arguments)
+    return values.decode_call(content_type, body)
 
 
 def result_type(form: bytes, data: bytes) -> str:
     """The content type that a host gives to a result of this form."""
-    if form == wire.MULTIPART:
+    if form == values.MULTIPART:
         boundary = data[2:].partition(b"\r")[0].decode()
         return f"multipart/form-data; boundary={boundary}"
-    types = {wire.JSON: "application/json", wire.BYTES: "application/octet-stream"}
+    types = {values.JSON: "application/json", values.BYTES: "application/octet-stream"}
     return types.get(form, "text/plain; charset=utf-8")
 
 
@@ -51,12 +51,12 @@ def result_type(form: bytes, data: bytes) -> str:
 
 def test_without_bytes_a_call_is_the_json_that_it_was() -> None:
     arguments = {"b": [1, "ü"], "a": {"z": None}}
-    assert wire.encode_call(arguments) == (wire.encode_arguments(arguments), "application/json")
+    assert values.encode_call(arguments) == (values.encode_arguments(arguments), "application/json")
 
 
 def test_bytes_are_parts_named_by_their_places() -> None:
     arguments = {"image": b"\xff", "data": {"a/b~": [1, bytearray(b"x")], "width": 100}}
-    body, content_type = wire.encode_call(arguments)
+    body, content_type = values.encode_call(arguments)
     assert decode_parts(content_type, body) == [
         Part(
             "data",
@@ -69,9 +69,9 @@ def test_bytes_are_parts_named_by_their_places() -> None:
 
 
 def test_equal_calls_have_equal_bytes_and_others_do_not() -> None:
-    body = wire.encode_call({"a": b"1", "b": 2})
-    assert body == wire.encode_call({"b": 2, "a": b"1"})
-    assert boundary_of(body[1]) != boundary_of(wire.encode_call({"a": b"2", "b": 2})[1])
+    body = values.encode_call({"a": b"1", "b": 2})
+    assert body == values.encode_call({"b": 2, "a": b"1"})
+    assert boundary_of(body[1]) != boundary_of(values.encode_call({"a": b"2", "b": 2})[1])
 
 
 CASES: list[tuple[str, Any, Any]] = [
@@ -110,7 +110,7 @@ def test_a_file_is_read_to_its_end_once(tmp_path: Path) -> None:
 
 def test_a_text_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r'^argument a\[0\]: .*text mode; open it .* "rb"'):
-        wire.encode_call({"a": [io.StringIO("x")]})
+        values.encode_call({"a": [io.StringIO("x")]})
 
 
 class Coroutines:
@@ -120,7 +120,7 @@ class Coroutines:
 
 def test_a_file_that_has_to_be_awaited_is_refused() -> None:
     with pytest.raises(TypeError, match=r"^argument a: its read\(\) gave a coroutine, not bytes"):
-        wire.encode_call({"a": Coroutines()})
+        values.encode_call({"a": Coroutines()})
 
 
 @pytest.mark.parametrize(
@@ -133,16 +133,16 @@ def test_a_file_that_has_to_be_awaited_is_refused() -> None:
 )
 def test_beside_bytes_faults_are_found_as_ever(value: Any, cls: type[Exception], text: str) -> None:
     with pytest.raises(cls) as caught:
-        wire.encode_call({"a": b"x", "b": [b"y", value]})
+        values.encode_call({"a": b"x", "b": [b"y", value]})
     assert str(caught.value).startswith(text)
 
 
 def test_encode_arguments_is_for_json_alone() -> None:
     with pytest.raises(TypeError, match="bytes"):
-        wire.encode_arguments({"a": b"x"})
+        values.encode_arguments({"a": b"x"})
 
 
-class Base64(wire.Encoder):
+class Base64(values.Encoder):
     def default(self, o: Any) -> Any:
         if isinstance(o, bytes):
             return base64.b64encode(o).decode()
@@ -150,14 +150,14 @@ class Base64(wire.Encoder):
 
 
 def test_an_encoder_may_have_a_rule_of_its_own_for_bytes() -> None:
-    assert wire.encode_call({"a": b"x"}, Base64) == (b'{"a": "eA=="}', "application/json")
-    body, content_type = wire.encode_call({"a": b"x", "b": bytearray(b"y")}, Base64)
-    assert wire.decode_call(content_type, body) == {"a": "eA==", "b": b"y"}
+    assert values.encode_call({"a": b"x"}, Base64) == (b'{"a": "eA=="}', "application/json")
+    body, content_type = values.encode_call({"a": b"x", "b": bytearray(b"y")}, Base64)
+    assert values.decode_call(content_type, body) == {"a": "eA==", "b": b"y"}
 
 
 def test_any_encoder_may_hold_bytes() -> None:
-    body, content_type = wire.encode_call({"a": b"x"}, json.JSONEncoder)
-    assert wire.decode_call(content_type, body) == {"a": b"x"}
+    body, content_type = values.encode_call({"a": b"x"}, json.JSONEncoder)
+    assert values.decode_call(content_type, body) == {"a": b"x"}
 
 
 # Results
@@ -165,26 +165,26 @@ def test_any_encoder_may_hold_bytes() -> None:
 
 def test_a_result_with_bytes_inside_is_multipart_and_decodes() -> None:
     value = {"pages": [b"1", b"2"], "title": "ü"}
-    form, data = wire.encode_result(value)
-    assert form == wire.MULTIPART
+    form, data = values.encode_result(value)
+    assert form == values.MULTIPART
     assert data.startswith(b"--jshost-")
-    assert wire.decode_result(result_type(form, data), data) == value
+    assert values.decode_result(result_type(form, data), data) == value
 
 
 @pytest.mark.parametrize("value", [io.BytesIO(b"x"), Custom(b"x"), bytearray(b"x")])
 def test_a_result_that_is_bytes_as_a_whole_is_bytes(value: Any) -> None:
-    assert wire.encode_result(value) == (wire.BYTES, b"x")
+    assert values.encode_result(value) == (values.BYTES, b"x")
 
 
 def test_json_can_be_forced() -> None:
-    assert wire.encode_result("a\nü", force_json=True) == (wire.JSON, b'"a\\n\\u00fc"')
-    assert wire.encode_result(b"x", force_json=True) == (wire.BYTES, b"x")
-    assert wire.encode_result([b"x"], force_json=True)[0] == wire.MULTIPART
+    assert values.encode_result("a\nü", force_json=True) == (values.JSON, b'"a\\n\\u00fc"')
+    assert values.encode_result(b"x", force_json=True) == (values.BYTES, b"x")
+    assert values.encode_result([b"x"], force_json=True)[0] == values.MULTIPART
 
 
 def test_a_value_is_called_what_it_is() -> None:
     with pytest.raises(TypeError, match=r"^chunk \[0\]: a set has no JSON form"):
-        wire.encode_result([{1}], what="chunk")
+        values.encode_result([{1}], what="chunk")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_value_is_called_what_it_is() -> None:
 )
 def test_a_body_that_is_no_call_is_a_value_error(content_type: str, body: bytes) -> None:
     with pytest.raises(ValueError):
-        wire.decode_call(content_type, body)
+        values.decode_call(content_type, body)
 
 
 texts = st.text(st.characters(), max_size=8) | st.text("~01/%2\"'", max_size=8)
@@ -218,5 +218,5 @@ def test_arguments_with_bytes_arrive_as_they_were(arguments: dict[str, Any]) -> 
 @settings(deadline=None)
 @given(value=any_value)
 def test_results_with_bytes_arrive_as_they_were(value: Any) -> None:
-    form, data = wire.encode_result(value)
-    assert wire.decode_result(result_type(form, data), data) == value
+    form, data = values.encode_result(value)
+    assert values.decode_result(result_type(form, data), data) == value

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jshost import wire
+from jshost.protocol import values
 
 
 class Kind(str, enum.Enum):  # noqa: UP042  as in older code
@@ -20,44 +20,44 @@ class Kind(str, enum.Enum):  # noqa: UP042  as in older code
 
 
 RESULTS: list[tuple[Any, tuple[bytes, bytes]]] = [
-    ("Hi 🙂", (wire.TEXT, "Hi 🙂".encode())),
-    ("", (wire.TEXT, b"")),
-    ("\ud800", (wire.JSON, b'"\\ud800"')),
-    (Kind.PAGE, (wire.TEXT, b"page")),
-    (b"\xff\x00", (wire.BYTES, b"\xff\x00")),
-    (bytearray(b"ab"), (wire.BYTES, b"ab")),
-    (memoryview(b"abcd")[1:3], (wire.BYTES, b"bc")),
-    (None, (wire.JSON, b"null")),
-    (0, (wire.JSON, b"0")),
-    (False, (wire.JSON, b"false")),
-    ([1, "ü"], (wire.JSON, b'[1, "\\u00fc"]')),
-    (decimal.Decimal("1.0"), (wire.JSON, b'"1.0"')),
+    ("Hi 🙂", (values.TEXT, "Hi 🙂".encode())),
+    ("", (values.TEXT, b"")),
+    ("\ud800", (values.JSON, b'"\\ud800"')),
+    (Kind.PAGE, (values.TEXT, b"page")),
+    (b"\xff\x00", (values.BYTES, b"\xff\x00")),
+    (bytearray(b"ab"), (values.BYTES, b"ab")),
+    (memoryview(b"abcd")[1:3], (values.BYTES, b"bc")),
+    (None, (values.JSON, b"null")),
+    (0, (values.JSON, b"0")),
+    (False, (values.JSON, b"false")),
+    ([1, "ü"], (values.JSON, b'[1, "\\u00fc"]')),
+    (decimal.Decimal("1.0"), (values.JSON, b'"1.0"')),
 ]
 CONTENT_TYPES = {
-    wire.JSON: "application/json",
-    wire.TEXT: "text/plain; charset=utf-8",
-    wire.BYTES: "application/octet-stream",
+    values.JSON: "application/json",
+    values.TEXT: "text/plain; charset=utf-8",
+    values.BYTES: "application/octet-stream",
 }
 
 
 @pytest.mark.parametrize(("value", "wanted"), RESULTS, ids=[repr(value) for value, _ in RESULTS])
 def test_a_result_has_a_form(value: Any, wanted: tuple[bytes, bytes]) -> None:
-    assert wire.encode_result(value) == wanted
+    assert values.encode_result(value) == wanted
 
 
 def test_a_result_is_called_a_result() -> None:
     with pytest.raises(TypeError, match=r"^result rows\[0\]: a set has no JSON form"):
-        wire.encode_result({"rows": [{1}]})
+        values.encode_result({"rows": [{1}]})
     with pytest.raises(ValueError, match=r"^result: nan has no JSON form"):
-        wire.encode_result(math.nan)
+        values.encode_result(math.nan)
     with pytest.raises(TypeError, match=r"^result: the key \(1, 2\) is a tuple"):
-        wire.encode_result({(1, 2): 1})
+        values.encode_result({(1, 2): 1})
 
 
 def test_content_types_are_read_as_http_spells_them() -> None:
-    assert wire.decode_result("Application/JSON; charset=utf-8", b"[1]") == [1]
-    assert wire.decode_result("text/plain", "ü".encode()) == "ü"
-    assert wire.decode_result("application/octet-stream", b"\xff") == b"\xff"
+    assert values.decode_result("Application/JSON; charset=utf-8", b"[1]") == [1]
+    assert values.decode_result("text/plain", "ü".encode()) == "ü"
+    assert values.decode_result("application/octet-stream", b"\xff") == b"\xff"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_content_types_are_read_as_http_spells_them() -> None:
 )
 def test_what_functions_never_answer_is_a_value_error(content_type: str, body: bytes) -> None:
     with pytest.raises(ValueError):
-        wire.decode_result(content_type, body)
+        values.decode_result(content_type, body)
 
 
 texts = st.text(st.characters(), max_size=20)
@@ -91,7 +91,7 @@ json_values = st.recursive(
 @settings(deadline=None)
 @given(arguments=st.dictionaries(texts, json_values, max_size=5))
 def test_arguments_arrive_as_they_were(arguments: dict[str, Any]) -> None:
-    body = wire.encode_arguments(arguments)
+    body = values.encode_arguments(arguments)
     assert body.isascii()
     assert json.loads(body) == arguments
     assert list(json.loads(body)) == sorted(arguments)
@@ -100,7 +100,7 @@ def test_arguments_arrive_as_they_were(arguments: dict[str, Any]) -> None:
 @settings(deadline=None)
 @given(value=json_values | st.binary(max_size=20))
 def test_results_arrive_as_they_were(value: Any) -> None:
-    form, data = wire.encode_result(value)
-    found = wire.decode_result(CONTENT_TYPES[form], data)
+    form, data = values.encode_result(value)
+    found = values.decode_result(CONTENT_TYPES[form], data)
     assert found == value
     assert type(found) is type(value)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jshost import wire
+from jshost.protocol import values
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parent / "vectors" / "calls.json").read_text(encoding="utf-8")
@@ -18,7 +18,7 @@ VECTORS: dict[str, Any] = json.loads(
 
 @pytest.mark.parametrize("case", VECTORS["calls"], ids=lambda case: case["name"])
 def test_arguments_become_these_bytes(case: dict[str, str]) -> None:
-    body, content_type = wire.encode_call(ast.literal_eval(case["python"]))
+    body, content_type = values.encode_call(ast.literal_eval(case["python"]))
     assert content_type == "application/json"
     assert body.decode() == case["body"]
-    assert wire.body_hash(body) == case["hash"]
+    assert values.body_hash(body) == case["hash"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jshost.workers.batch import Batch
+from jshost.pool.batch import Batch
 
 
 class Pool:

@@ -14,11 +14,15 @@ import pytest
 from conftest import wait_until
 from tiny_server import unix_url
 
-from jshost.http1 import Response
-from jshost.response import Request
-from jshost.transport import OpenResponse, PlainTransport, Transport
-from jshost.transport_async import AsyncOpenResponse, AsyncPlainTransport, AsyncTransport
-from jshost.transport_httpx import AsyncHttpxTransport, HttpxTransport
+from jshost.client.http.async_transport import (
+    AsyncOpenResponse,
+    AsyncPlainTransport,
+    AsyncTransport,
+)
+from jshost.client.http.http1 import Response
+from jshost.client.http.httpx_transport import AsyncHttpxTransport, HttpxTransport
+from jshost.client.http.messages import Request
+from jshost.client.http.transport import OpenResponse, PlainTransport, Transport
 
 __all__ = ["KINDS", "TIMEOUT_S", "Connect", "LoopThread", "OnLoop", "post", "to", "to_tcp"]
 

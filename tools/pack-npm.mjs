@@ -12,7 +12,7 @@ const folder = path.join(root, 'jshost', 'js');
 const bundle = path.join(folder, 'bundled.cjs');
 const copy = path.join(folder, 'python');
 /** What a user's own Python code imports from a worker's jshost, by `jshost.__getattr__`. */
-const ENTRIES = ['jshost.workers.python_worker', 'jshost.workers.controllers', 'jshost.workers.context', 'jshost.exceptions'];
+const ENTRIES = ['jshost.worker.main', 'jshost.worker.controllers', 'jshost.worker.context', 'jshost.exceptions'];
 
 /** @param {string} name */
 function fileOf(name) {
@@ -38,7 +38,7 @@ function importsOf(file) {
 
 function copyPython() {
   const done = new Set();
-  const toDo = ENTRIES.flatMap((name) => ['jshost', 'jshost.workers', name]);
+  const toDo = ENTRIES.flatMap((name) => ['jshost', 'jshost.worker', name]);
   for (let name = toDo.pop(); name !== undefined; name = toDo.pop()) {
     const file = fileOf(name);
     if (file === undefined || done.has(file)) continue;

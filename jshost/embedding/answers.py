@@ -9,19 +9,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from jshost import wire
+from jshost.client.http.messages import Response
+from jshost.embedding.reactor import Waiter
 from jshost.embedding.runtime import Runtime
-from jshost.events import error_event, event
 from jshost.exceptions import RemoteError
-from jshost.response import Response
-from jshost.workers import frames
-from jshost.workers.reactor import Waiter
+from jshost.protocol import frames, values
+from jshost.protocol.events import error_event, event
 
 if TYPE_CHECKING:
     import asyncio
 
     from jshost.embedding.loops import LoopWatch
-    from jshost.workers.pool import PendingCall, Pool
+    from jshost.pool.pool import PendingCall, Pool
 
 __all__ = [
     "Answer",
@@ -34,10 +33,10 @@ __all__ = [
 
 CREDIT_BYTES = frames.STREAM_WINDOW_BYTES // 4
 STREAM_HEADERS = {"content-type": "text/event-stream"}
-JSON_HEADERS = {"content-type": wire.JSON_TYPE}
+JSON_HEADERS = {"content-type": values.JSON_TYPE}
 _KNOWN_HEADERS = {
-    form: {"content-type": wire.content_type_of(form)}
-    for form in (wire.JSON, wire.TEXT, wire.BYTES)
+    form: {"content-type": values.content_type_of(form)}
+    for form in (values.JSON, values.TEXT, values.BYTES)
 }
 
 
@@ -88,7 +87,7 @@ class Answer(Waiter):
             return error_response(self._error)
         headers = _KNOWN_HEADERS.get(payload[:1])
         if headers is None:
-            headers = {"content-type": wire.content_type_of(payload)}
+            headers = {"content-type": values.content_type_of(payload)}
         return Response(200, headers, payload[1:])
 
 

@@ -15,7 +15,7 @@ from jshost.exceptions import ConfigError, ConnectionError
 if TYPE_CHECKING:
     from jshost.embedding.sources import Source
     from jshost.function import Function
-    from jshost.workers.process import WorkerProcess
+    from jshost.pool.process import WorkerProcess
 
 __all__ = ["EmbeddedHost"]
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from jshost.workers.reactor import Reactor
+from jshost.embedding.reactor import Reactor
 
 __all__ = ["LoopWatch"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from jshost import wire
+from jshost.client.http.messages import Request, Response, batch_response
 from jshost.embedding.answers import (
     Answer,
     AsyncAnswer,
@@ -18,6 +18,7 @@ from jshost.embedding.answers import (
     StreamAnswer,
     error_response,
 )
+from jshost.embedding.reactor import Waiter
 from jshost.embedding.requests import (
     RequestedBatch,
     RequestedCall,
@@ -27,14 +28,13 @@ from jshost.embedding.requests import (
 )
 from jshost.embedding.runtime import Runtime
 from jshost.exceptions import RemoteError, from_envelope
-from jshost.response import Request, Response, batch_response
-from jshost.workers.batch import Batch
-from jshost.workers.reactor import Waiter
+from jshost.pool.batch import Batch
+from jshost.protocol import values
 
 if TYPE_CHECKING:
-    from jshost.function_calls import PreparedBatch, PreparedCall
-    from jshost.multipart import Run
-    from jshost.workers.pools import Route
+    from jshost.client.call import PreparedBatch, PreparedCall
+    from jshost.pool.registry import Route
+    from jshost.protocol.multipart import Run
 
 __all__ = ["RequestTaker"]
 
@@ -160,7 +160,7 @@ class RequestTaker:
             route.limit_s(call.timeout_s),
             request_id or next(self._ids),
             answer,
-            None if content_type == wire.JSON_TYPE else content_type,
+            None if content_type == values.JSON_TYPE else content_type,
             stream,
             traceparent,
         )
@@ -224,7 +224,7 @@ class RequestTaker:
 def _runs(runtime: Runtime, batch: Batch) -> list[Run]:
     if any(isinstance(answer, RemoteError) for answer in batch.answers):
         runtime.care()
-    return wire.answer_runs(batch.answers)
+    return values.answer_runs(batch.answers)
 
 
 def _not_found(target: str) -> Response:

@@ -13,9 +13,9 @@ import os
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
-from jshost import wire
 from jshost.exceptions import from_envelope
-from jshost.multipart import decode_runs
+from jshost.protocol import values
+from jshost.protocol.multipart import decode_runs
 
 __all__ = ["RequestedBatch", "RequestedCall", "function_name", "ids_in", "request_ids"]
 
@@ -36,7 +36,7 @@ class RequestedCall:
         self.name = function_name(target) or ""
         self.body = body
         self.headers = {name.lower(): value for name, value in headers.items()}
-        self.content_type = self.headers.get("content-type", wire.JSON_TYPE)
+        self.content_type = self.headers.get("content-type", values.JSON_TYPE)
         timeout = self.headers.get("jshost-timeout")
         self.timeout_s = float(timeout) if timeout is not None else None
 

@@ -15,19 +15,19 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jshost.embedding.reactor import Reactor, Waiter
 from jshost.exceptions import ConfigError
-from jshost.workers.channel import WorkerChannel
-from jshost.workers.output import Line
-from jshost.workers.reactor import Reactor, Waiter
+from jshost.pool.channel import WorkerChannel
+from jshost.worker.output import Line
 
 if TYPE_CHECKING:
     import asyncio
 
     from jshost.embedding.loops import LoopWatch
-    from jshost.workers.batch import Batch
-    from jshost.workers.pool import PendingCall, Pool
-    from jshost.workers.pools import Pools
-    from jshost.workers.process import WorkerProcess
+    from jshost.pool.batch import Batch
+    from jshost.pool.pool import PendingCall, Pool
+    from jshost.pool.process import WorkerProcess
+    from jshost.pool.registry import Pools
 
 __all__ = ["Runtime"]
 

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jshost.conf import settings
 from jshost.exceptions import ConfigError
-from jshost.workers.launch import DEFAULT_THREADS, spawn_first
-from jshost.workers.process import JAVASCRIPT_SUFFIXES, JS_FOLDER, WorkerProcess
+from jshost.pool.launch import DEFAULT_THREADS, spawn_first
+from jshost.pool.process import JAVASCRIPT_SUFFIXES, JS_FOLDER, WorkerProcess
 
 if TYPE_CHECKING:
     from jshost.embedding.runtime import Runtime
-    from jshost.workers.pools import Pools
+    from jshost.pool.registry import Pools
 
 __all__ = ["Source", "read_source"]
 
 LISTED = "JSHOST_LISTED"
 """The environment variable by which a worker is told of functions without a config file."""
 LISTED_JS = JS_FOLDER / "listed.mjs"
-LISTED_PYTHON = Path(__file__).with_name("listed_config.py")
+LISTED_PYTHON = Path(__file__).parent.parent / "worker" / "listed.py"
 
 
 class Source(NamedTuple):
@@ -49,7 +49,7 @@ class Source(NamedTuple):
         """The first worker, while nothing else is imported yet. Raises: as `pools`."""
         threads = DEFAULT_THREADS
         if options:
-            from jshost.options import read_options
+            from jshost.pool.options import read_options
 
             threads = read_options(options, "embedded").threads
         return spawn_first(
@@ -61,7 +61,7 @@ class Source(NamedTuple):
 
     def pools(self, runtime: Runtime, options: Mapping[str, Any]) -> Pools:
         """Raises: ConfigError: no such file, no Node, a wrong option."""
-        from jshost.workers.pools import Pools
+        from jshost.pool.registry import Pools
 
         return Pools(
             self.config_file,

@@ -2,7 +2,7 @@
 /**
  * Which functions' answers caches may keep, and which code they come from. Runs in: Node workers.
  *
- * workers/caching.py does the same for Python.
+ * worker/caching.py does the same for Python.
  */
 
 import {readFileSync} from 'node:fs';

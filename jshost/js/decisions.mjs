@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * The words that the scheduler speaks: its numbers, a worker's states, and its actions. The twin of
- * workers/decisions.py, which explains them. Runs in: programs that own Python workers.
+ * pool/scheduling/decisions.py, which explains them. Runs in: programs that own Python workers.
  */
 
 /**

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The frames between a host and a worker, without I/O: the twin of workers/frames.py, held to the
+ * The frames between a host and a worker, without I/O: the twin of protocol/frames.py, held to the
  * same bytes by tests/vectors/frames.json. Runs in: Node workers.
  *
  * A frame is `length u32 · call id u32 · kind u8 · payload`, integers big-endian.

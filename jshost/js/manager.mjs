@@ -23,7 +23,7 @@ export async function holdHost(configFile, named) {
   const {path: python} = await findPython({python: named, folder: dirname(configFile)});
   const request = JSON.stringify({config: configFile, pid});
   return new Promise((resolve, reject) => {
-    execFile(python, ['-P', '-m', 'jshost.holding', request], {timeout: START_TIMEOUT_MS}, (error, stdout, stderr) => {
+    execFile(python, ['-P', '-m', 'jshost.cli.hold', request], {timeout: START_TIMEOUT_MS}, (error, stdout, stderr) => {
       if (error === null) return resolve(JSON.parse(stdout).url);
       if (/No module named '?jshost\b/.test(stderr)) {
         return reject(new ConfigError(`${python} has no jshost, which starts hosts. Install it there (${python} -m pip install jshost), or name another Python in the option python or in JSHOST_PYTHON.`));

@@ -1,5 +1,5 @@
 // @ts-check
-/** What memory the workers of a pool use, where it has a limit. The twin of workers/memory.py. Runs in: programs that own Python workers. */
+/** What memory the workers of a pool use, where it has a limit. The twin of pool/memory.py. Runs in: programs that own Python workers. */
 
 const BUSY_MS = 100;
 const IDLE_MS = 1000;

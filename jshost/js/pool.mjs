@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The Python workers of one file: carries out what the scheduler decides. The twin of workers/pool.py.
+ * The Python workers of one file: carries out what the scheduler decides. The twin of pool/pool.py.
  * Runs in: programs that own Python workers.
  */
 

@@ -23,7 +23,7 @@ const PAGE_BYTES = 4096;
 
 /** The Python half: the npm package's copy, or the repository's. */
 function workerFile() {
-  for (const place of ['./python/jshost/workers/python_worker.py', '../workers/python_worker.py']) {
+  for (const place of ['./python/jshost/worker/main.py', '../worker/main.py']) {
     const file = fileURLToPath(new URL(place, import.meta.url));
     if (existsSync(file)) return file;
   }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * When a worker is to be recycled: only decisions, no I/O. The twin of workers/recycling.py, which
+ * When a worker is to be recycled: only decisions, no I/O. The twin of pool/scheduling/recycling.py, which
  * says what recycling is. Runs in: programs that own Python workers.
  */
 

@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * When a worker that died is followed by another: only decisions, no I/O. The twin of
- * workers/respawns.py. Runs in: programs that own Python workers.
+ * pool/scheduling/respawns.py. Runs in: programs that own Python workers.
  */
 
 /**

@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * Which worker gets which call, and when a worker is replaced: only decisions, no I/O. The twin of
- * workers/scheduler.py; tests/vectors/scheduler.json holds both to the same cases. Runs in: programs
+ * pool/scheduling/scheduler.py; tests/vectors/scheduler.json holds both to the same cases. Runs in: programs
  * that own Python workers.
  *
  * Events and the time (seconds of one monotonic clock) go in as method calls; what must be done comes

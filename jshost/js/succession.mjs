@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * The workers of one pool, and which one follows which: only decisions, no I/O. The twin of
- * workers/succession.py. Runs in: programs that own Python workers.
+ * pool/scheduling/succession.py. Runs in: programs that own Python workers.
  */
 
 import {IllegalTransition, TRANSITIONS, policyOf} from './decisions.mjs';

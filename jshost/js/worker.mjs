@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * The worker that runs a host.config.js's functions. Runs in: Node workers, started by
- * workers/process.py as `node worker.mjs CONFIG SETTINGS`.
+ * pool/process.py as `node worker.mjs CONFIG SETTINGS`.
  */
 
 import {Socket} from 'node:net';

@@ -20,26 +20,26 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from jshost.exceptions import RemoteError, RequestError, from_envelope
-from jshost.multipart import decode_runs
-from jshost.server.caching import CacheableExchange, Kept
-from jshost.server.connection import Connection, Exchange
-from jshost.server.exchanges import BatchExchange, CallExchange, StreamExchange
-from jshost.server.known_heads import KnownHeads
-from jshost.server.metrics import HostMetrics
-from jshost.server.pages import Page
-from jshost.server.refusals import REFUSALS, log_refusal
-from jshost.server.requests import (
+from jshost.pool.batch import Batch
+from jshost.protocol.multipart import decode_runs
+from jshost.server.http.caching import CacheableExchange, Kept
+from jshost.server.http.connection import Connection, Exchange
+from jshost.server.http.exchanges import BatchExchange, CallExchange, StreamExchange
+from jshost.server.http.known_heads import KnownHeads
+from jshost.server.http.refusals import REFUSALS, log_refusal
+from jshost.server.http.request_head import (
     Headers,
     KnownCall,
     Request,
     check_hash,
     data_of,
 )
-from jshost.server.responses import RETRY_AFTER_S, error_parts
-from jshost.server.safety import Gate, is_preflight, preflight_headers
+from jshost.server.http.responses import RETRY_AFTER_S, error_parts
+from jshost.server.http.safety import Gate, is_preflight, preflight_headers
+from jshost.server.metrics import HostMetrics
+from jshost.server.pages import Page
 from jshost.server.service import Route as FunctionRoute
 from jshost.server.service import Service
-from jshost.workers.batch import Batch
 
 __all__ = ["App"]
 

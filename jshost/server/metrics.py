@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jshost.pool.pool import Pool
+from jshost.pool.scheduling.decisions import State
+from jshost.pool.statistics import BOUNDS_S, Statistics
 from jshost.server.service import Service
-from jshost.workers.decisions import State
-from jshost.workers.pool import Pool
-from jshost.workers.statistics import BOUNDS_S, Statistics
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

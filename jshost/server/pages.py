@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from jshost.exceptions import RemoteError
-from jshost.server.connection import Connection
-from jshost.server.requests import Request
+from jshost.server.http.connection import Connection
+from jshost.server.http.request_head import Request
 
 __all__ = ["Page"]
 

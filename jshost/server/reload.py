@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from jshost.workers.pool import Pool
+from jshost.pool.pool import Pool
 
 __all__ = ["Reloader"]
 

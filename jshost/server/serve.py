@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jshost import __version__
+from jshost.discovery.records import HostRecord
 from jshost.exceptions import ConfigError
-from jshost.records import HostRecord
 from jshost.server.generations import Generations
-from jshost.server.listeners import Listeners
+from jshost.server.http.listeners import Listeners
 from jshost.server.logs import reopen_log
 from jshost.server.reload import Reloader
 from jshost.server.service import Service
@@ -29,7 +29,7 @@ from jshost.server.systemd import Systemd
 
 if TYPE_CHECKING:
     from jshost.server.app import App
-    from jshost.server.http import HttpServer
+    from jshost.server.http.acceptor import HttpServer
 
 __all__ = ["Start", "describe", "serve"]
 
@@ -171,7 +171,7 @@ async def serve(start: Start) -> int:
     try:
         service.begin()
         from jshost.server.app import App  # its imports take as long as the worker's start
-        from jshost.server.safety import read_token, warn_if_open
+        from jshost.server.http.safety import read_token, warn_if_open
 
         starting = asyncio.ensure_future(service.start())
         await _first(starting, asyncio.ensure_future(signals.soft.wait()))
@@ -198,7 +198,7 @@ async def _run(
     systemd: Systemd,
     token: str,
 ) -> int:
-    from jshost.server.http import HttpServer
+    from jshost.server.http.acceptor import HttpServer
 
     url, service = listeners.url, generations.current
     service.options = dataclasses.replace(service.options, port=listeners.port)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from jshost.exceptions import ConfigError
-from jshost.options import HostOptions
+from jshost.pool.options import HostOptions
+from jshost.pool.registry import Pools, Route
 from jshost.server.reload import Reloader
-from jshost.workers.pools import Pools, Route
 
 __all__ = ["Route", "Service"]
 

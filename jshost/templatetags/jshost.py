@@ -8,8 +8,8 @@ from typing import Any
 from django import template
 from django.utils.safestring import mark_safe
 
+from jshost.client.call import NOT_GIVEN
 from jshost.function import Function
-from jshost.function_calls import NOT_GIVEN
 
 __all__ = ["js_call", "register"]
 

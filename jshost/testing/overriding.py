@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
-from jshost import wire
+from jshost.client.call import NOT_GIVEN
 from jshost.function import Function
-from jshost.function_calls import NOT_GIVEN
 from jshost.host import JSHost
+from jshost.protocol import values
 from jshost.testing.overriding_host import OverridingHost
 
 __all__ = ["override_function"]
@@ -110,7 +110,7 @@ class override_function:
 
         Raises: what `raises` or the callable do.
         """
-        arguments = wire.decode_call(content_type, body)
+        arguments = values.decode_call(content_type, body)
         self.calls.append(arguments)
         if self._raises is not None:
             raise self._raises

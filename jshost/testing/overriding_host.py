@@ -8,12 +8,12 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
-from jshost import wire
+from jshost.client.http.http1 import Response
+from jshost.client.http.messages import Request
 from jshost.exceptions import RemoteError
 from jshost.host import JSHost
-from jshost.http1 import Response
-from jshost.multipart import Part, decode_parts, encode_parts
-from jshost.response import Request
+from jshost.protocol import values
+from jshost.protocol.multipart import Part, decode_parts, encode_parts
 
 __all__ = ["OverridingHost"]
 
@@ -139,12 +139,12 @@ class _AsyncSent:
 
 
 def _event(kind: str, value: Any) -> bytes:
-    form, data = wire.encode_result(value, force_json=True, what=f"{kind} of an override")
-    if form == wire.BYTES:
+    form, data = values.encode_result(value, force_json=True, what=f"{kind} of an override")
+    if form == values.BYTES:
         return b"event: %s-bytes\ndata: %s\n\n" % (kind.encode(), base64.b64encode(data))
-    if form == wire.MULTIPART and kind == "result":
+    if form == values.MULTIPART and kind == "result":
         return b"event: result-multipart\ndata: %s\n\n" % base64.b64encode(data)
-    if form == wire.MULTIPART:
+    if form == values.MULTIPART:
         raise TypeError("a streamed value may be bytes, but not hold bytes inside")
     return b"event: %s\ndata: %s\n\n" % (kind.encode(), data)
 
@@ -192,11 +192,11 @@ def _collected(generator: Any) -> Any:
 
 
 def _success(value: Any) -> Response:
-    form, data = wire.encode_result(value)
+    form, data = values.encode_result(value)
     content_type = {
-        wire.TEXT: "text/plain; charset=utf-8",
-        wire.BYTES: "application/octet-stream",
-        wire.JSON: "application/json",
+        values.TEXT: "text/plain; charset=utf-8",
+        values.BYTES: "application/octet-stream",
+        values.JSON: "application/json",
     }.get(form)
     if content_type is None:
         boundary = data[2 : data.index(b"\r\n")].decode()

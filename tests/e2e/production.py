@@ -25,10 +25,10 @@ from typing import Any
 import psutil
 from conftest import STOP_TIMEOUT_S, require, wait_until
 
+from jshost.client.http.messages import Request
 from jshost.exceptions import JSHostError
 from jshost.function import Function
 from jshost.host import JSHost
-from jshost.response import Request
 
 __all__ = ["FILES", "Load", "Site", "free_ports"]
 

@@ -17,6 +17,7 @@ import pytest
 import uvloop
 from conftest import RunningHost, StartHost, wait_until
 
+from jshost.client.http.transport import MAX_IDLE
 from jshost.conf import settings
 from jshost.exceptions import (
     ArgumentsError,
@@ -27,7 +28,6 @@ from jshost.exceptions import (
 )
 from jshost.function import Function
 from jshost.host import JSHost
-from jshost.transport import MAX_IDLE
 
 CONFIG = {
     "host.config.py": """

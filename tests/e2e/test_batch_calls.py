@@ -13,7 +13,9 @@ import pytest
 from conftest import RunningHost, StartHost
 
 import jshost
-from jshost import hooks
+from jshost.client import hooks
+from jshost.client.hooks import OutgoingCall
+from jshost.client.http.messages import Request
 from jshost.exceptions import (
     ArgumentsError,
     ConnectionError,
@@ -23,10 +25,8 @@ from jshost.exceptions import (
     ProcessError,
 )
 from jshost.function import Function
-from jshost.hooks import OutgoingCall
 from jshost.host import JSHost
-from jshost.multipart import Part, decode_parts, encode_parts
-from jshost.response import Request
+from jshost.protocol.multipart import Part, decode_parts, encode_parts
 
 CONFIG = {
     "host.config.py": """

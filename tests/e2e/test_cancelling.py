@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from conftest import RunningHost, StartHost, wait_until
 
-from jshost.batches import abatch
+from jshost.client.batch import abatch
 from jshost.exceptions import FunctionTimeout
 
 CONFIG_PY = """

@@ -20,8 +20,8 @@ import pytest
 from conftest import STOP_TIMEOUT_S, RunningHost, StartHost, cli
 
 import jshost
-from jshost.cli import main
-from jshost.records import HostRecord
+from jshost.cli.main import main
+from jshost.discovery.records import HostRecord
 
 CONFIG = {
     "host.config.py": """

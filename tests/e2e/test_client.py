@@ -19,8 +19,9 @@ import psutil
 import pytest
 from conftest import RunningHost, StartHost, wait_until
 
-from jshost import verbosity, wire
+from jshost import verbosity
 from jshost.conf import settings
+from jshost.discovery.records import HostRecord
 from jshost.exceptions import (
     ConnectionError,
     FunctionError,
@@ -29,7 +30,7 @@ from jshost.exceptions import (
 )
 from jshost.function import Function
 from jshost.host import JSHost
-from jshost.records import HostRecord
+from jshost.protocol import values
 
 CONFIG = {
     "host.config.py": """
@@ -305,7 +306,7 @@ def test_a_traceback_shows_both_sides(shared_host: RunningHost) -> None:
     assert pickle.loads(pickle.dumps(caught.value)).stack == caught.value.stack
 
 
-class SetEncoder(wire.Encoder):
+class SetEncoder(values.Encoder):
     def default(self, o: Any) -> Any:
         return sorted(o) if isinstance(o, set) else super().default(o)
 

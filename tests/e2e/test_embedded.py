@@ -22,7 +22,7 @@ from jshost.embedding.api import _hosts, default_host
 from jshost.embedding.host import EmbeddedHost
 from jshost.exceptions import ConfigError, ConnectionError, FunctionTimeout, ProcessError
 from jshost.function import Function
-from jshost.workers.batch import Batch
+from jshost.pool.batch import Batch
 
 CONFIG_JS = """
 module.exports = {

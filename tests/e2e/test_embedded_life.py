@@ -166,7 +166,7 @@ print(host.double(number=2), host.pid() != before)
 def test_a_load_that_was_interrupted_begins_anew(folder: Path) -> None:
     """Ctrl-C where the worker says that it is ready costs the worker, but not the next call."""
     code = """
-from jshost.workers.channel import WorkerChannel
+from jshost.pool.channel import WorkerChannel
 host = jshost.embedded('host.config.js')
 take = WorkerChannel._take
 def interrupted(self, data):

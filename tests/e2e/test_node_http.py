@@ -14,7 +14,7 @@ from conftest import RunningHost, StartHost, wait_until
 from managing import Program, User, kill, user
 
 import jshost
-from jshost.records import find_hosts
+from jshost.discovery.records import find_hosts
 
 __all__ = ["user"]  # a fixture
 
@@ -169,7 +169,7 @@ def test_a_python_without_jshost(user: User, tmp_path: Path) -> None:
     bare = tmp_path / "python"  # this one, without what is installed
     bare.write_text(
         '#!/bin/sh\n[ "$1" = --version ] && echo Python 3.11.0 && exit\n'
-        f"exec {sys.executable} -I -S -m jshost.holding\n"
+        f"exec {sys.executable} -I -S -m jshost.cli.hold\n"
     )
     bare.chmod(0o755)
     user.write("host.config.py", "functions = {}")

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from jshost.multipart import Part, decode_parts, encode_parts
-from jshost.workers import frames
-from jshost.workers.process import Launch, WorkerProcess, spawn
+from jshost.pool.process import Launch, WorkerProcess, spawn
+from jshost.protocol import frames
+from jshost.protocol.multipart import Part, decode_parts, encode_parts
 
 WINDOW_BYTES = 256 * 1024
 ANSWERS = (frames.RESULT, frames.ERROR)

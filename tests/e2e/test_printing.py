@@ -9,8 +9,8 @@ from typing import NamedTuple
 import pytest
 from conftest import RunningHost, StartHost, wait_until
 
-from jshost.http1 import Response
-from jshost.response import Request
+from jshost.client.http.http1 import Response
+from jshost.client.http.messages import Request
 
 CONFIG = {
     "host.config.py": """

@@ -18,8 +18,8 @@ import pytest
 from conftest import _long_lived, require, wait_until
 from e2e.production import Site, site_in
 
+from jshost.client.http.messages import Request
 from jshost.exceptions import FunctionError
-from jshost.response import Request
 
 BAN = "ban req.url ~ /function/"
 CACHES = ["nginx", "varnish"]

@@ -16,9 +16,9 @@ from conftest import _long_lived, wait_until
 from e2e.production import Site, answers, site_in
 from faults.extent import by_hand
 
+from jshost.client.http.messages import Request
 from jshost.exceptions import ConnectionError, FunctionError, FunctionTimeout, RequestError
 from jshost.function import Function
-from jshost.response import Request
 
 PROXIES = ["nginx", "varnish", "haproxy"]
 

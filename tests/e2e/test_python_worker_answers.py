@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jshost.workers import frames
-from jshost.workers.process import Launch, WorkerProcess, spawn
+from jshost.pool.process import Launch, WorkerProcess, spawn
+from jshost.protocol import frames
 
 CONFIG = """
 import threading, time

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from jshost import wire
-from jshost.workers import frames
-from jshost.workers.process import Launch, WorkerProcess, spawn
-from jshost.workers.python_streams import QUEUE_LIMIT_BYTES, WINDOW_BYTES
+from jshost.pool.process import Launch, WorkerProcess, spawn
+from jshost.protocol import frames, values
+from jshost.worker.streams import QUEUE_LIMIT_BYTES, WINDOW_BYTES
 
 WAIT_S = 20.0
 PORTION_BYTES = WINDOW_BYTES // 4
@@ -22,7 +21,7 @@ CHUNK_BYTES = 8 * 1024
 CONFIG = f"""
 import asyncio, functools, threading
 import jshost
-from jshost.workers.context import CallCancelled, current_call
+from jshost.worker.context import CallCancelled, current_call
 
 CHUNK = "x" * {CHUNK_BYTES - frames.HEADER.size - 3}  # with its frame: {CHUNK_BYTES} bytes
 gates, notes = {{}}, []
@@ -268,7 +267,7 @@ class Driver:
     def call(self, name: str, /, **arguments: Any) -> Any:
         """The JSON value of a plain call."""
         form, value = self.end(self.begin(name, json.dumps(arguments).encode()))
-        return json.loads(value) if form == wire.JSON else value
+        return json.loads(value) if form == values.JSON else value
 
     def fill(self, call_id: int) -> int:
         """Take the chunks that come without credit; returns how many those are."""
@@ -306,7 +305,7 @@ def worker(tmp_path: Path) -> Iterator[Driver]:
         process.stderr.close()
 
 
-NULL = (wire.JSON, b"null")
+NULL = (values.JSON, b"null")
 
 
 def multipart_type(body: bytes) -> str:
@@ -321,7 +320,7 @@ def multipart_type(body: bytes) -> str:
     [
         ("count", [0, 1, 2], NULL),
         ("count_async", [0, 1, 2], NULL),
-        ("count_elsewhere", [0, 1, 2], (wire.JSON, b'"done"')),
+        ("count_elsewhere", [0, 1, 2], (values.JSON, b'"done"')),
         ("count_async_elsewhere", [0, 1, 2], NULL),
         ("count_in_thread", [[False, "count_in_thread"]] * 3, NULL),
     ],
@@ -337,16 +336,16 @@ def test_chunks_are_json_or_bytes_and_the_result_of_a_stream_is_never_text(worke
     call_id = worker.stream("kinds")
     wanted = [b'j"a\\nb"', b"b\xff", b'j{"a": [1]}', b"jnull"]
     assert [worker.next_of(call_id) for _ in wanted] == [(frames.CHUNK, each) for each in wanted]
-    assert worker.end(call_id) == (wire.JSON, b'"text\\n"')
+    assert worker.end(call_id) == (values.JSON, b'"text\\n"')
 
 
 def test_functions_send(worker: Driver) -> None:
-    assert worker.all(worker.stream("sends", result=5)) == (["a", b"b"], (wire.JSON, b"5"))
+    assert worker.all(worker.stream("sends", result=5)) == (["a", b"b"], (values.JSON, b"5"))
     assert worker.all(worker.stream("asends")) == (["a", "b"], NULL)
 
 
 def test_a_plain_function_may_be_streamed(worker: Driver) -> None:
-    assert worker.all(worker.stream("hello")) == ([], (wire.JSON, b'"Hello\\n"'))
+    assert worker.all(worker.stream("hello")) == ([], (values.JSON, b'"Hello\\n"'))
 
 
 def test_a_generator_stays_in_its_thread(worker: Driver) -> None:
@@ -392,14 +391,14 @@ def test_without_a_stream_chunks_are_a_list(
     worker: Driver, name: str, arguments: dict[str, Any], wanted: bytes
 ) -> None:
     call_id = worker.begin(name, json.dumps(arguments).encode())
-    assert worker.end(call_id) == (wire.JSON, wanted)
+    assert worker.end(call_id) == (values.JSON, wanted)
 
 
 def test_collected_chunks_may_hold_bytes(worker: Driver) -> None:
     form, data = worker.end(worker.begin("sends"))
-    assert form == wire.MULTIPART
+    assert form == values.MULTIPART
     content_type = multipart_type(data)
-    assert wire.decode_result(content_type, data) == ["a", b"b"]
+    assert values.decode_result(content_type, data) == ["a", b"b"]
 
 
 # The reader's pace
@@ -433,7 +432,7 @@ def test_what_async_code_queues_waits_for_credit_and_comes_before_the_end(worker
     assert worker.notes_until("queued")
     chunks, end = worker.all(call_id)
     assert [number for number, _ in chunks] == list(range(100))
-    assert end == (wire.JSON, b'"done"')
+    assert end == (values.JSON, b'"done"')
     chunks, end = worker.all(worker.stream("queued_then_fails", n=100))
     assert len(chunks) == 100
     assert end["message"] == "no more"
@@ -585,15 +584,15 @@ def test_chains_and_properties_have_a_limit(worker: Driver) -> None:
 
 
 def test_arguments_may_hold_bytes(worker: Driver) -> None:
-    body, content_type = wire.encode_call({"data": b"\xff\xfe"})
+    body, content_type = values.encode_call({"data": b"\xff\xfe"})
     form, value = worker.end(worker.begin("kind_of", body, type=content_type))
-    assert (form, json.loads(value)) == (wire.JSON, ["bytes", 2])
+    assert (form, json.loads(value)) == (values.JSON, ["bytes", 2])
 
 
 def test_a_form_as_curl_sends_it(worker: Driver) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n--x--\r\n'
     header = {"type": "multipart/form-data; boundary=x"}
-    assert worker.end(worker.begin("echo", body, **header)) == (wire.JSON, b'{"a": "b"}')
+    assert worker.end(worker.begin("echo", body, **header)) == (values.JSON, b'{"a": "b"}')
     envelope = worker.end(worker.begin("echo", b"{}", **header))
     assert envelope["code"] == "malformed_multipart"
     body = b'--x\r\nContent-Disposition: form-data; name="data"\r\n\r\n[]\r\n--x--\r\n'
@@ -603,17 +602,17 @@ def test_a_form_as_curl_sends_it(worker: Driver) -> None:
 def test_results_may_hold_bytes(worker: Driver) -> None:
     form, data = worker.end(worker.begin("image"))
     content_type = multipart_type(data)
-    assert form == wire.MULTIPART
-    assert wire.decode_result(content_type, data) == {"image": b"\xff"}
+    assert form == values.MULTIPART
+    assert values.decode_result(content_type, data) == {"image": b"\xff"}
 
 
 def test_a_string_is_json_for_one_who_streams(worker: Driver) -> None:
-    assert worker.end(worker.begin("hello")) == (wire.TEXT, b"Hello\n")
-    assert worker.end(worker.begin("hello", stream=True)) == (wire.JSON, b'"Hello\\n"')
+    assert worker.end(worker.begin("hello")) == (values.TEXT, b"Hello\n")
+    assert worker.end(worker.begin("hello", stream=True)) == (values.JSON, b'"Hello\\n"')
 
 
 def test_the_trace_context_reaches_the_function(worker: Driver) -> None:
     parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     call_id = worker.begin("traceparent", traceparent=parent)
-    assert worker.end(call_id) == (wire.TEXT, parent.encode())
+    assert worker.end(call_id) == (values.TEXT, parent.encode())
     assert worker.end(worker.begin("traceparent")) == NULL

@@ -17,7 +17,7 @@ from conftest import RunningHost, StartHost, cli
 import jshost
 from jshost import Function, JSHost, settings
 from jshost.exceptions import FunctionError, RequestError, UnexpectedResponse
-from jshost.workers.node import find_node
+from jshost.pool.node import find_node
 
 TOKEN = "t0ken-of-16-and-more"
 OTHER = "another-token-of-16"

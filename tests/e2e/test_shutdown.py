@@ -17,8 +17,8 @@ import psutil
 import pytest
 from conftest import RunningHost, StartHost, wait_until
 
+from jshost.client.http.messages import Request
 from jshost.exceptions import ConnectionError, HostUnavailable, ProcessError, RemoteError
-from jshost.response import Request
 
 JS = """
 const fs = require('node:fs');

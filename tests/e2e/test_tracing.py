@@ -11,10 +11,10 @@ import pytest
 from conftest import RunningHost
 
 import jshost
-from jshost import hooks
+from jshost.client import hooks
+from jshost.client.hooks import OutgoingCall
 from jshost.exceptions import FunctionError, FunctionTimeout
 from jshost.function import Function
-from jshost.hooks import OutgoingCall
 
 CONFIG = {
     "host.config.py": """

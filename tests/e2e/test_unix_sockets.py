@@ -20,8 +20,8 @@ import psutil
 import pytest
 from conftest import RunningHost, StartHost, cli, wait_until
 
-from jshost import records
 from jshost.conf import settings
+from jshost.discovery import records
 from jshost.exceptions import ConnectionError
 from jshost.function import Function
 from jshost.host import JSHost

@@ -6,7 +6,7 @@ import json
 from random import Random
 from typing import Any
 
-from jshost.workers import frames
+from jshost.protocol import frames
 
 __all__ = [
     "any_lie",

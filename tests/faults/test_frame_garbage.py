@@ -22,9 +22,9 @@ from faults.lies import any_lie, lie_to_a_worker, not_frames, senseless_call
 
 from jshost.exceptions import ProcessError, RemoteError
 from jshost.function import Function
-from jshost.workers import frames
-from jshost.workers.channel import WorkerChannel
-from jshost.workers.process import Launch, WorkerProcess, spawn
+from jshost.pool.channel import WorkerChannel
+from jshost.pool.process import Launch, WorkerProcess, spawn
+from jshost.protocol import frames
 
 pytestmark = pytest.mark.timeout(by_hand(1800, 60))
 
@@ -39,7 +39,7 @@ if "--version" in sys.argv:
     print("v20.0.0")
     raise SystemExit
 from faults.lies import fatal_lie, harmless_lies
-from jshost.workers import frames
+from jshost.protocol import frames
 channel = socket.socket(fileno=json.loads(sys.argv[-1])["channel"])
 ready = {{"language": "javascript", "version": "20.0.0", "functions": ["harmless", "fatal"],
          "options": {{}}, "files": []}}

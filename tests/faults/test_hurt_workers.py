@@ -21,8 +21,8 @@ from conftest import RunningHost, StartHost, wait_until
 from faults.callers import CONFIG, JS, Callers, simple_call
 from faults.extent import SEED, Gain, by_hand, report
 
+from jshost.discovery.records import runtime_folder
 from jshost.exceptions import FunctionTimeout, JSHostError, ProcessError
-from jshost.records import runtime_folder
 
 SECONDS = by_hand(60, 6)
 CALLERS = 32

@@ -14,7 +14,7 @@ from conftest import StartHost, wait_until
 from faults.callers import CONFIG, JS, Callers, any_call
 from faults.extent import SEED, by_hand, report
 
-from jshost.records import runtime_folder
+from jshost.discovery.records import runtime_folder
 
 SECONDS = by_hand(600, 10)
 CALLERS = 16

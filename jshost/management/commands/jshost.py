@@ -1,6 +1,6 @@
 """``manage.py jshost``: the command ``jshost`` with the project's settings. Runs in: command line.
 
-It only hands on: arguments, output and exit codes are the ones of `jshost.cli`.
+It only hands on: arguments, output and exit codes are the ones of `jshost.cli.main`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
 
 
 def _run(program: str, arguments: list[str]) -> int:
-    from jshost.cli import main
+    from jshost.cli.main import main
 
     try:
         main.main(args=_for_the_project(arguments), prog_name=program)

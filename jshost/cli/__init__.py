@@ -1,0 +1,1 @@
+"""The command ``jshost``. Runs in: command line."""

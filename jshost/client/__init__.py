@@ -1,0 +1,1 @@
+"""A call, from its arguments to its result. Runs in: callers."""

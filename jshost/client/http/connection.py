@@ -1,0 +1,306 @@
+"""One kept-alive connection to a host, for threads. Runs in: callers."""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import socket
+import struct
+import sys
+import threading
+import time
+
+from jshost.client.http.http1 import Endpoint, ResponseParser
+from jshost.client.http.messages import DeadlinePassed
+from jshost.exceptions import ConnectionError, UnexpectedResponse
+
+__all__ = [
+    "LARGE_READ_BYTES",
+    "MAX_IDLE_S",
+    "QUEUE_POLL_S",
+    "READ_BYTES",
+    "WARM_S",
+    "Connection",
+    "Translating",
+    "can_look",
+    "connect_unix",
+    "no_host",
+    "nothing_came",
+    "raise_translated",
+]
+
+READ_BYTES = 64 * 1024
+"""What is read at once. From 128 KB on, malloc maps new memory for every read (M_MMAP_THRESHOLD),
+which costs more than the read itself; a large body is worth it."""
+LARGE_READ_BYTES = 512 * 1024
+MAX_IDLE_S = 30.0
+"""How old an idle connection is used again: hosts close theirs after 75 s, and a request that is on
+its way just then would be lost."""
+WARM_S = 0.01
+"""On a unix socket no look is needed for so long: sending fails, at once, where the other end is
+closed, and those who close their half only, such as proxies, do so after seconds."""
+QUEUE_POLL_S = 0.005
+CLOCK_S = 0.05
+"""By how much more than its limit a request may take, for the sake of one clock for all of them."""
+NO_WAIT = socket.MSG_DONTWAIT
+SO_MEMINFO = 55 if sys.platform == "linux" else 0
+"""sock_diag(7): how many bytes of memory a socket's queues take; the first is for what has come."""
+NOTHING_CAME = bytes(4)
+ESTABLISHED = b"\x01"
+"""The state of an open connection, the first byte of tcp(7)'s TCP_INFO."""
+
+
+def no_host(root_url: str, error: OSError) -> ConnectionError:
+    """What is raised where nobody listens."""
+    # asyncio has a text of its own for the same error
+    number = error.errno or 0
+    reason = os.strerror(number) if number > 0 else error.strerror or error
+    return ConnectionError(
+        f"No host answers at {root_url} ({reason}). Start one with: jshost serve CONFIG"
+    )
+
+
+def raise_translated(root_url: str, error: BaseException) -> None:
+    """Raise what our callers know for an error in mid-request, if it is one of those."""
+    if isinstance(error, TimeoutError) and error.errno is None:  # with one, the system gave up
+        raise DeadlinePassed from None
+    if isinstance(error, OSError):
+        raise ConnectionError(
+            f"{root_url}: the connection broke ({error.strerror or error}) before the answer was "
+            "whole; the call may have run."
+        ) from error
+    if isinstance(error, ValueError):
+        raise UnexpectedResponse(f"{root_url}: {error}") from error
+
+
+def connect_unix(path: str, timeout_s: float | None) -> socket.socket:
+    """A connected socket. Where the host's queue of new connections is full, it says EAGAIN."""
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(path)
+            except BlockingIOError:
+                left_ms(deadline)
+                time.sleep(QUEUE_POLL_S)
+            else:
+                return sock
+    except BaseException:
+        sock.close()
+        raise
+
+
+def can_look(sock: socket.socket) -> bool:
+    """Whether `nothing_came` can tell: of TCP connections, on Linux. A sandbox that stands in for
+    Linux may not know the option."""
+    if not SO_MEMINFO or sock.family == socket.AF_UNIX:
+        return False
+    try:
+        nothing_came(sock)
+    except OSError:
+        return False
+    return True
+
+
+def nothing_came(sock: socket.socket) -> bool:
+    """Whether a socket's queue holds nothing, and its end has not come.
+
+    An end that came with the last bytes is in the queue only until those are read. It costs a
+    microsecond, and the interpreter's lock is not given away for it.
+    """
+    return (
+        sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4) == NOTHING_CAME
+        and sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == ESTABLISHED
+    )
+
+
+class Translating:
+    """A connection as a context: an error closes it, and is raised as our callers know it."""
+
+    __slots__ = ()
+
+    _root_url: str
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is not None:
+            self.close()
+            raise_translated(self._root_url, error)
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+class Connection(Translating):
+    """One kept-alive connection. Waiting gives the lock of the interpreter away and takes it back,
+    which costs more than anything else where threads call: so there is one wait, and no look, that
+    could be spared.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_broken",
+        "_can_look",
+        "_is_unix",
+        "_poll",
+        "_rested_at",
+        "_root_url",
+        "_socket",
+        "_timeout_s",
+        "parser",
+        "unsent",
+    )
+
+    def __init__(self, sock: socket.socket, endpoint: Endpoint) -> None:
+        sock.setblocking(True)
+        self._root_url = endpoint.root_url
+        self._socket = sock
+        self._poll: select.poll | None = None
+        self._is_unix = sock.family == socket.AF_UNIX
+        self._can_look = can_look(sock)
+        self._rested_at = 0.0
+        self._timeout_s: float | None = None
+        self._broken: OSError | None = None
+        self.unsent: memoryview | None = None
+        """What the socket's buffer has not taken of a request."""
+        self.parser = ResponseParser()
+
+    def is_quiet(self) -> bool:
+        """Whether it is worth sending a request: nothing is known to have come since the last
+        answer, no end either, and it is not too old."""
+        age_s = time.monotonic() - self._rested_at
+        if age_s >= MAX_IDLE_S:
+            return False
+        if self._is_unix and age_s < WARM_S:
+            return True
+        if self._can_look:
+            return nothing_came(self._socket)
+        return not self._polled().poll(0)
+
+    def rest(self) -> bool:
+        """The response is whole. Returns whether the connection can be kept."""
+        self._rested_at = time.monotonic()
+        return self.parser.keep_alive and self._broken is None
+
+    def send_first(self, data: bytes) -> bool:
+        """Send a request, as far as the socket's buffer takes it at once, and expect its response.
+
+        Returns False where the connection is closed already, and nothing was sent.
+        """
+        self.parser.begin()
+        try:
+            sent = self._socket.send(data, NO_WAIT)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._broken = error
+            return False
+        if sent < len(data):
+            self.unsent = memoryview(data)[sent:]
+        return True
+
+    def receive_first(self, deadline: float | None, timeout_s: float | None) -> bool:
+        """As `receive`, for the first part of a response, which is usually all of it: by the
+        socket's own clock, that begins anew with every signal. Signals are the main thread's."""
+        limit_s = math.inf if timeout_s is None else timeout_s
+        left_s = math.inf if deadline is None else deadline - time.monotonic()
+        if (
+            self._broken is not None
+            or threading.get_ident() == _main_thread
+            or left_s < limit_s - CLOCK_S  # some of it went for connecting, or sending
+        ):
+            return self.receive(deadline)
+        if timeout_s != self._timeout_s:
+            self._set_timeout(timeout_s)
+        try:
+            return self._take(self._socket.recv(READ_BYTES))
+        except BlockingIOError:
+            raise TimeoutError from None
+
+    def receive(self, deadline: float | None) -> bool:
+        """Wait for some of the response; True once it is whole.
+
+        Raises:
+            TimeoutError, OSError: the deadline passed, the connection broke.
+            ValueError: what came is not HTTP.
+        """
+        size = LARGE_READ_BYTES if self.parser.has_head else READ_BYTES
+        poll = self._poll or self._polled()
+        while True:
+            poll.poll(left_ms(deadline))
+            try:
+                return self._take(self._socket.recv(size, NO_WAIT))
+            except BlockingIOError:
+                continue
+
+    def close(self) -> None:
+        self._broken = self._broken or OSError("closed")
+        self._socket.close()
+
+    def send_rest(self, deadline: float | None) -> None:
+        """Send what the socket's buffer did not take, unless the host answers already.
+
+        Raises: TimeoutError: the deadline passed.
+        """
+        rest, self.unsent = self.unsent, None
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN | select.POLLOUT)
+        while rest:
+            for _, events in poll.poll(left_ms(deadline)):
+                if events & ~select.POLLOUT:
+                    self._broken = OSError("answered before the request was whole")
+                    return
+                try:
+                    rest = rest[self._socket.send(rest, NO_WAIT) :]
+                except BlockingIOError:
+                    continue
+                except OSError as error:
+                    # The host may have answered (413, say) and closed before it read it all.
+                    self._broken = error
+                    return
+
+    def _take(self, received: bytes) -> bool:
+        if received:
+            return self.parser.feed(received)
+        if self.parser.end():
+            return True
+        raise self._broken or OSError("closed by the host")
+
+    def _polled(self) -> select.poll:
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+        return self._poll
+
+    def _set_timeout(self, timeout_s: float | None) -> None:
+        limit_us = 0 if timeout_s is None else max(int(timeout_s * 1e6), 1)  # 0: no limit
+        time_value = struct.pack("@ll", *divmod(limit_us, 1_000_000))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, time_value)
+        self._timeout_s = timeout_s
+
+
+def left_ms(deadline: float | None) -> float | None:
+    """Milliseconds until the deadline. Raises: TimeoutError: there are none."""
+    if deadline is None:
+        return None
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    # poll rounds down: without the 1 the last millisecond would spin; and it takes a C int
+    return min(left * 1000 + 1, 2**31 - 1)
+
+
+_main_thread = threading.main_thread().ident
+
+
+def _after_fork() -> None:
+    global _main_thread
+    _main_thread = threading.get_ident()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,1 @@
+"""Checks of Django projects. Runs in: callers."""

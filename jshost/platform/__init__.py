@@ -1,0 +1,1 @@
+"""What a system offers beyond the standard, one trick a module. Runs in: every process."""

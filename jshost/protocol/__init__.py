@@ -1,0 +1,1 @@
+"""Both ends of a wire: frames, values, multipart bodies, events. Runs in: every process."""

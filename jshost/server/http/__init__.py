@@ -1,0 +1,1 @@
+"""HTTP connections of a host. Runs in: host."""

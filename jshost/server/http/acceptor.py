@@ -1,0 +1,131 @@
+"""Listening, and what all connections have in common. Runs in: host."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+import time
+from typing import cast
+
+from jshost.server.http.connection import Connection, Handler
+from jshost.server.http.listeners import BACKLOG
+from jshost.server.http.refusals import refusal_of_bytes
+from jshost.server.http.responses import RETRY_AFTER_S
+
+__all__ = ["HttpServer"]
+
+SWEEP_S = 5.0
+REFUSED_S = 0.5
+
+
+class HttpServer:
+    """Accepts connections on sockets that listen already.
+
+    Args:
+        handler: answers their requests.
+        keep_alive_s: how long a connection may wait for its next request.
+        max_connections: how many there may be; whoever comes then gets a 503.
+    """
+
+    def __init__(
+        self, handler: Handler, keep_alive_s: float, max_connections: int = sys.maxsize
+    ) -> None:
+        self._handler = handler
+        self._keep_alive_s = keep_alive_s
+        self._max_connections = max_connections
+        self._connections: set[Connection] = set()
+        self._servers: list[asyncio.Server] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._listeners: list[socket.socket] = []
+        self._accepting: set[asyncio.Task[object]] = set()
+
+    async def start(self, listeners: list[socket.socket], own: list[socket.socket]) -> None:
+        """Accept from all of them; from our own ones, `stop_accepting` takes the last who wait."""
+        loop = asyncio.get_running_loop()
+        self._listeners = own
+        for listener in listeners:
+            create = (
+                loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
+            )
+            self._servers.append(await create(self._connect, sock=listener, backlog=BACKLOG))
+        self._plan_sweep()
+
+    def stop_accepting(self) -> None:
+        """Accept whoever waits to be, and nobody else: those would be reset, and not know whether
+        they had been heard."""
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):
+                while True:
+                    sock, _ = listener.accept()
+                    sock.setblocking(False)
+                    accepting = loop.connect_accepted_socket(self._connect, sock)
+                    task = loop.create_task(accepting)
+                    self._accepting.add(task)
+                    task.add_done_callback(self._accepting.discard)
+        self._listeners = []
+        for server in self._servers:
+            server.close()
+
+    def wind_down(self) -> None:
+        """Make the answer that each connection waits for its last."""
+        for connection in list(self._connections):
+            connection.wind_down()
+
+    def shut_down(self) -> None:
+        """Close each connection, once its answers are written."""
+        for connection in list(self._connections):
+            connection.shut_down()
+
+    def count(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
+
+    @property
+    def idle(self) -> bool:
+        """Whether all connections are closed."""
+        return not self._connections
+
+    def abort(self) -> None:
+        """Close everything at once."""
+        self.stop_accepting()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in list(self._connections):
+            connection.abort()
+
+    def _connect(self) -> asyncio.Protocol:
+        if len(self._connections) >= self._max_connections:
+            self._handler.count_refusal(503)
+            return OneTooMany(self._max_connections)
+        return Connection(self._handler, self._connections)
+
+    def _plan_sweep(self) -> None:
+        self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for connection in list(self._connections):
+            connection.sweep(now, self._keep_alive_s)
+        self._plan_sweep()
+
+
+class OneTooMany(asyncio.Protocol):
+    """A connection over the limit: whatever it asks, it is told to come back."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        made = cast(asyncio.Transport, transport)
+        text = (
+            f"the host has {self._limit} connections, and takes no more. Raise the option "
+            "maxConnections (max_connections in Python), or use fewer."
+        )
+        made.write(refusal_of_bytes(503, text, (b"retry-after", b"%d" % RETRY_AFTER_S)))
+        # Closed with a request unread, it would be reset, and the answer might be lost.
+        asyncio.get_running_loop().call_later(REFUSED_S, made.close)
+        if made.can_write_eof():
+            made.write_eof()

@@ -1,1 +1,0 @@
-"""Driving the workers that run functions, whoever owns them; knows nothing of HTTP."""
