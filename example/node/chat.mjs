@@ -1,6 +1,6 @@
 /** A conversation with a model that keeps its state in Python. Run: node chat.mjs */
 
-import Bindings from '../../jshost/js/bindings.mjs'; // in a project of yours: from 'jshost/bindings'
+import Bindings from '../../jshost/js/embedding/bindings.mjs'; // in a project of yours: from 'jshost/bindings'
 
 const chat = new Bindings({model: 'parrot-2'}, {controller: new URL('chat.py', import.meta.url)});
 

@@ -26,7 +26,7 @@ __all__ = ["Source", "read_source"]
 
 LISTED = "JSHOST_LISTED"
 """The environment variable by which a worker is told of functions without a config file."""
-LISTED_JS = JS_FOLDER / "listed.mjs"
+LISTED_JS = JS_FOLDER / "worker" / "listed.mjs"
 LISTED_PYTHON = Path(__file__).parent.parent / "worker" / "listed.py"
 
 

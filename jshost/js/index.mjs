@@ -1,7 +1,7 @@
 // @ts-check
 /** What Node programs import from "jshost". Runs in: callers. */
 
-export {Function, Stream, batch} from './function.mjs';
-export {Host} from './host.mjs';
-export {Python, python} from './python.mjs';
-export * from './remote_errors.mjs';
+export {Function, Stream, batch} from './client/function.mjs';
+export {Host} from './client/host.mjs';
+export {Python, python} from './embedding/python.mjs';
+export * from './client/remote_errors.mjs';

@@ -91,7 +91,7 @@ class Launch(NamedTuple):
             )
         if is_javascript(config_file):
             node = first_node(path_to_node) if any_node else None
-            command = [node or find_node(path_to_node).path, str(JS_FOLDER / "worker.mjs")]
+            command = [node or find_node(path_to_node).path, str(JS_FOLDER / "worker" / "main.mjs")]
         else:
             command = [sys.executable, "-P", "-X", "utf8", str(PYTHON_WORKER)]
         return cls(command, config_file, settings, environment or {})

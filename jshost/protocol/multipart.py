@@ -2,7 +2,7 @@
 
 What jshost writes has a boundary that is made from the parts, so that equal calls have equal
 bytes. What it reads may come from curl, browsers and HTTP libraries as well.
-tests/vectors/multipart.json holds this codec and its JavaScript twin (js/multipart.mjs) to the
+tests/vectors/multipart.json holds this codec and its JavaScript twin (js/protocol/multipart.mjs) to the
 same bytes.
 """
 

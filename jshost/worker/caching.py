@@ -1,6 +1,6 @@
 """Which functions' answers caches may keep, and which code they come from. Runs in: Python workers.
 
-js/caching.mjs does the same for JavaScript.
+js/worker/caching.mjs does the same for JavaScript.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ for await (const line of createInterface({input: process.stdin})) {
 @pytest.fixture
 def node(user: User) -> Callable[[], Program]:
     """Start a Node program that makes the calls that it reads, on a managed host."""
-    module = Path(jshost.__file__).parent / "js" / "function.mjs"
+    module = Path(jshost.__file__).parent / "js" / "client" / "function.mjs"
     code = LINES % (json.dumps(module.as_uri()), json.dumps(sys.executable))
     return lambda: user.start("node", "--input-type=module", "--eval", code)
 
@@ -173,7 +173,7 @@ def test_a_python_without_jshost(user: User, tmp_path: Path) -> None:
     )
     bare.chmod(0o755)
     user.write("host.config.py", "functions = {}")
-    module = Path(jshost.__file__).parent / "js" / "function.mjs"
+    module = Path(jshost.__file__).parent / "js" / "client" / "function.mjs"
     code = LINES % (json.dumps(module.as_uri()), json.dumps(str(bare)))
     program = user.start("node", "--input-type=module", "--eval", code)
     program.begin("pid")

@@ -57,7 +57,7 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    modules = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("jshost/js/*.mjs")}
+    modules = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("jshost/js/**/*.mjs")}
     assert modules
     assert names >= modules | {"jshost/py.typed", "jshost/js/package.json"}
     assert all(name.startswith("jshost") for name in names), names

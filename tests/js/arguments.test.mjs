@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict';
 import {describe, test} from 'node:test';
-import {parseBody} from '../../jshost/js/arguments.mjs';
-import {encodeParts} from '../../jshost/js/multipart.mjs';
-import {CallError} from '../../jshost/js/values.mjs';
+import {parseBody} from '../../jshost/js/protocol/arguments.mjs';
+import {encodeParts} from '../../jshost/js/protocol/multipart.mjs';
+import {CallError} from '../../jshost/js/protocol/values.mjs';
 
 /** @param {string} text */
 const parse = (text) => parseBody(Buffer.from(text));

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import {inspect} from 'node:util';
 import {describe, test} from 'node:test';
-import Bindings from '../../jshost/js/bindings.mjs';
+import Bindings from '../../jshost/js/embedding/bindings.mjs';
 import {endLater, isRunning, wait, write} from './private_python.mjs';
 
 const controller = write('controller.py', `

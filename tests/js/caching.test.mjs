@@ -6,8 +6,8 @@ import {mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {after, describe, test} from 'node:test';
-import {describeCaching, fingerprint} from '../../jshost/js/caching.mjs';
-import {ConfigError} from '../../jshost/js/config.mjs';
+import {describeCaching, fingerprint} from '../../jshost/js/worker/caching.mjs';
+import {ConfigError} from '../../jshost/js/worker/config.mjs';
 
 const root = mkdtempSync(join(tmpdir(), 'jshost-caching-'));
 after(() => rmSync(root, {recursive: true}));

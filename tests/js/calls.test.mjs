@@ -5,9 +5,9 @@ import assert from 'node:assert/strict';
 import {EventEmitter} from 'node:events';
 import {PassThrough} from 'node:stream';
 import {describe, test} from 'node:test';
-import {Call, currentCall, run} from '../../jshost/js/calls.mjs';
-import {describeError} from '../../jshost/js/errors.mjs';
-import {Outbox} from '../../jshost/js/outbox.mjs';
+import {Call, currentCall, run} from '../../jshost/js/worker/calls.mjs';
+import {describeError} from '../../jshost/js/worker/errors.mjs';
+import {Outbox} from '../../jshost/js/protocol/outbox.mjs';
 
 /** @typedef {{error?: any, value?: any, call: Call, warnings: string[]}} Outcome */
 

@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict';
 import {PassThrough} from 'node:stream';
 import {describe, test} from 'node:test';
-import {Call, run} from '../../jshost/js/calls.mjs';
-import {describeError} from '../../jshost/js/errors.mjs';
-import {Outbox} from '../../jshost/js/outbox.mjs';
-import {CallError} from '../../jshost/js/values.mjs';
+import {Call, run} from '../../jshost/js/worker/calls.mjs';
+import {describeError} from '../../jshost/js/worker/errors.mjs';
+import {Outbox} from '../../jshost/js/protocol/outbox.mjs';
+import {CallError} from '../../jshost/js/protocol/values.mjs';
 
 function makeCall() {
   const nothing = () => {};
@@ -51,7 +51,7 @@ describe('a described error', () => {
     const {error, call} = await outcome(function myFunction() { throw new Error('here'); });
     const {stack} = describeError(error, call);
     assert.ok(stack.includes('myFunction'));
-    assert.ok(!stack.includes('jshost/js/calls.mjs'), stack);
+    assert.ok(!stack.includes('jshost/js/worker/calls.mjs'), stack);
     assert.ok(!stack.includes('node:internal'), stack);
   });
 

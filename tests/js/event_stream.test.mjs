@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
-import {EventParser} from '../../jshost/js/event_stream.mjs';
+import {EventParser} from '../../jshost/js/protocol/events.mjs';
 
 const TEXT = ': a comment\nevent: chunk\ndata: "größe 🙂"\n\nevent:result\r\ndata:1\r\ndata: 2\r\n\r\n\ndata\n\nid: 7\n\n';
 const EVENTS = [

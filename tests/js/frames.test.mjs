@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {describe, test} from 'node:test';
-import {Decoder, FrameError, HEADER_BYTES, Kind, MAX_PAYLOAD_BYTES, encode, splitCall} from '../../jshost/js/frames.mjs';
+import {Decoder, FrameError, HEADER_BYTES, Kind, MAX_PAYLOAD_BYTES, encode, splitCall} from '../../jshost/js/protocol/frames.mjs';
 
 const vectors = JSON.parse(readFileSync(new URL('../vectors/frames.json', import.meta.url), 'utf8'));
 
@@ -14,7 +14,7 @@ function decode(chunks) {
   return chunks.flatMap((chunk) => decoder.feed(chunk)).map(plain);
 }
 
-/** @param {import('../../jshost/js/frames.mjs').Frame} frame */
+/** @param {import('../../jshost/js/protocol/frames.mjs').Frame} frame */
 function plain({kind, callId, payload}) {
   return {kind, callId, payload: payload.toString('hex')};
 }

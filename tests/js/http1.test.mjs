@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import {describe, test} from 'node:test';
-import {ResponseReader, headerLines, requestHead} from '../../jshost/js/http1.mjs';
+import {ResponseReader, headerLines, requestHead} from '../../jshost/js/client/http/http1.mjs';
 
 /**
  * @param {string[]} pieces

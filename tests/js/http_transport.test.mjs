@@ -6,8 +6,8 @@ import {once} from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 import {after, before, test} from 'node:test';
-import {Function} from '../../jshost/js/function.mjs';
-import {Host} from '../../jshost/js/host.mjs';
+import {Function} from '../../jshost/js/client/function.mjs';
+import {Host} from '../../jshost/js/client/host.mjs';
 
 /** @type {http.ServerResponse[]} */
 const held = [];

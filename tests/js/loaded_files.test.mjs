@@ -7,7 +7,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {test} from 'node:test';
 import {pathToFileURL} from 'node:url';
-import {LoadedFiles} from '../../jshost/js/loaded_files.mjs';
+import {LoadedFiles} from '../../jshost/js/worker/loaded_files.mjs';
 
 test('a module is known once it is imported', async (context) => {
   const folder = mkdtempSync(join(tmpdir(), 'jshost-'));

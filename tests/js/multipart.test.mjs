@@ -4,11 +4,11 @@
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {describe, test} from 'node:test';
-import {parseBody} from '../../jshost/js/arguments.mjs';
-import {CallError} from '../../jshost/js/values.mjs';
-import {MultipartError, decodeParts, encodeParts} from '../../jshost/js/multipart.mjs';
+import {parseBody} from '../../jshost/js/protocol/arguments.mjs';
+import {CallError} from '../../jshost/js/protocol/values.mjs';
+import {MultipartError, decodeParts, encodeParts} from '../../jshost/js/protocol/multipart.mjs';
 
-/** @typedef {import('../../jshost/js/multipart.mjs').Part} Part */
+/** @typedef {import('../../jshost/js/protocol/multipart.mjs').Part} Part */
 
 const vectors = JSON.parse(readFileSync(new URL('../vectors/multipart.json', import.meta.url), 'utf8'));
 const octets = 'application/octet-stream';

@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import {Writable} from 'node:stream';
 import {beforeEach, test} from 'node:test';
-import {Decoder, Kind} from '../../jshost/js/frames.mjs';
-import {Outbox} from '../../jshost/js/outbox.mjs';
+import {Decoder, Kind} from '../../jshost/js/protocol/frames.mjs';
+import {Outbox} from '../../jshost/js/protocol/outbox.mjs';
 
 /** @type {Buffer[]} */
 let writes;

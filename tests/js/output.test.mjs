@@ -5,9 +5,9 @@ import assert from 'node:assert/strict';
 import {Writable} from 'node:stream';
 import {beforeEach, describe, test} from 'node:test';
 import {format} from 'node:util';
-import {Call} from '../../jshost/js/calls.mjs';
-import {Outbox} from '../../jshost/js/outbox.mjs';
-import {markLines} from '../../jshost/js/output.mjs';
+import {Call} from '../../jshost/js/worker/calls.mjs';
+import {Outbox} from '../../jshost/js/protocol/outbox.mjs';
+import {markLines} from '../../jshost/js/worker/output.mjs';
 
 /** @type {Buffer[]} */
 let chunks;

@@ -29,7 +29,7 @@ export function write(name, text) {
  * A Python with a file of its own; it is ended behind the test.
  *
  * @param {string} text
- * @param {import('../../jshost/js/python.mjs').PythonOptions} [options]
+ * @param {import('../../jshost/js/embedding/python.mjs').PythonOptions} [options]
  */
 export async function pythonWith(text, options) {
   return endLater(await python(write(`file_${open.length}_${process.hrtime.bigint()}.py`, text), options));

@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {describe, test} from 'node:test';
-import {IllegalTransition, RESTART_REASONS, Refused, policyOf} from '../../jshost/js/decisions.mjs';
-import {Scheduler} from '../../jshost/js/scheduler.mjs';
+import {IllegalTransition, RESTART_REASONS, Refused, policyOf} from '../../jshost/js/pool/scheduling/decisions.mjs';
+import {Scheduler} from '../../jshost/js/pool/scheduling/scheduler.mjs';
 
 const vectors = JSON.parse(readFileSync(new URL('../vectors/scheduler.json', import.meta.url), 'utf8'));
 const CLOSE = 1e-9;

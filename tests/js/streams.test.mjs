@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict';
 import {Readable} from 'node:stream';
 import {describe, test} from 'node:test';
-import {Call, currentCall, run} from '../../jshost/js/calls.mjs';
-import {HEADER_BYTES} from '../../jshost/js/frames.mjs';
-import {WINDOW_BYTES} from '../../jshost/js/streams.mjs';
-import {CallError} from '../../jshost/js/values.mjs';
+import {Call, currentCall, run} from '../../jshost/js/worker/calls.mjs';
+import {HEADER_BYTES} from '../../jshost/js/protocol/frames.mjs';
+import {WINDOW_BYTES} from '../../jshost/js/worker/streams.mjs';
+import {CallError} from '../../jshost/js/protocol/values.mjs';
 
 /** What a host sees of a call: an outbox that keeps the chunks. */
 class Host {

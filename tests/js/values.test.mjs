@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import {describe, test} from 'node:test';
 import {runInNewContext} from 'node:vm';
-import {decodeParts} from '../../jshost/js/multipart.mjs';
-import {CallError, encodeChunk, encodeResult} from '../../jshost/js/values.mjs';
+import {decodeParts} from '../../jshost/js/protocol/multipart.mjs';
+import {CallError, encodeChunk, encodeResult} from '../../jshost/js/protocol/values.mjs';
 
 /**
  * What a call fails with.

@@ -5,9 +5,9 @@ import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import {describe, test} from 'node:test';
-import {parseBody} from '../../jshost/js/arguments.mjs';
-import {encodeParts} from '../../jshost/js/multipart.mjs';
-import {CallError, encodeResult} from '../../jshost/js/values.mjs';
+import {parseBody} from '../../jshost/js/protocol/arguments.mjs';
+import {encodeParts} from '../../jshost/js/protocol/multipart.mjs';
+import {CallError, encodeResult} from '../../jshost/js/protocol/values.mjs';
 
 /**
  * @typedef {{js: string, json: string, parts?: Record<string, string>}} Row

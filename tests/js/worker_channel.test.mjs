@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import {PassThrough} from 'node:stream';
 import {test} from 'node:test';
-import {Kind, encode} from '../../jshost/js/frames.mjs';
-import {WorkerChannel} from '../../jshost/js/worker_channel.mjs';
+import {Kind, encode} from '../../jshost/js/protocol/frames.mjs';
+import {WorkerChannel} from '../../jshost/js/pool/channel.mjs';
 
 test('nothing is believed that follows what is no frame', () => {
   /** @type {string[]} */

@@ -8,18 +8,18 @@ import assert from 'node:assert/strict';
 import {after, describe, test} from 'node:test';
 import {env} from 'node:process';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {Function, batch} from '../../../jshost/js/function.mjs';
-import {Host} from '../../../jshost/js/host.mjs';
+import {Function, batch} from '../../../jshost/js/client/function.mjs';
+import {Host} from '../../../jshost/js/client/host.mjs';
 import {
   ArgumentsError, FunctionError, FunctionNotFound, FunctionTimeout, HostConnectionError, ProcessError, PythonError,
-} from '../../../jshost/js/remote_errors.mjs';
+} from '../../../jshost/js/client/remote_errors.mjs';
 
 const host = new Host(JSON.parse(env.OPTIONS ?? '{}'));
 after(() => host.close());
 
 /**
  * @param {string} name
- * @param {import('../../../jshost/js/function.mjs').FunctionOptions} [options]
+ * @param {import('../../../jshost/js/client/function.mjs').FunctionOptions} [options]
  */
 const fn = (name, options) => new Function(name, {host, ...options});
 

@@ -3,9 +3,9 @@
 
 import {existsSync} from 'node:fs';
 import path from 'node:path';
-import {policyFor, readPoolOptions, OPTION_NAMES} from './python_options.mjs';
+import {policyFor, readPoolOptions, OPTION_NAMES} from './options.mjs';
 import {Pool} from './pool.mjs';
-import {ConfigError} from './remote_errors.mjs';
+import {ConfigError} from '../client/remote_errors.mjs';
 
 /**
  * @typedef {object} Route where a function's calls go
@@ -28,7 +28,7 @@ export class Pools {
   /**
    * @param {{python: string, serve: string, cwd: string, env: NodeJS.ProcessEnv}} launch
    * @param {Record<string, unknown>} wanted what the program sets; it wins over the files
-   * @param {import('./anchor.mjs').Anchor} anchor
+   * @param {import('../embedding/anchor.mjs').Anchor} anchor
    * @param {import('./pool.mjs').Listener} listener
    */
   constructor(launch, wanted, anchor, listener) {

@@ -1,7 +1,7 @@
 // @ts-check
 /** How long a call over HTTP may take, and the headers that say so. Runs in: callers. */
 
-import {JSON_TYPE} from './encode_call.mjs';
+import {JSON_TYPE} from '../protocol/encode_call.mjs';
 import {LONGEST_TIMER_MS, checkedTimeout} from './limits.mjs';
 import {FunctionTimeout} from './remote_errors.mjs';
 

@@ -5,16 +5,16 @@
  */
 
 import {now, until} from './clock.mjs';
-import {Refused} from './decisions.mjs';
-import {FrameError, Kind, joinCall} from './frames.mjs';
-import {LONGEST_TIMER_MS} from './limits.mjs';
-import {MemoryWatch} from './memory_watch.mjs';
+import {Refused} from './scheduling/decisions.mjs';
+import {FrameError, Kind, joinCall} from '../protocol/frames.mjs';
+import {LONGEST_TIMER_MS} from '../client/limits.mjs';
+import {MemoryWatch} from './memory.mjs';
 import {PendingCall} from './pending_call.mjs';
-import {PythonProcess} from './python_process.mjs';
-import {failure, refusal, slowStart, tooLarge} from './reasons.mjs';
-import {ConfigError, PythonError} from './remote_errors.mjs';
-import {Scheduler} from './scheduler.mjs';
-import {WorkerChannel, objectIn} from './worker_channel.mjs';
+import {PythonProcess} from './process.mjs';
+import {failure, refusal, slowStart, tooLarge} from './end_reasons.mjs';
+import {ConfigError, PythonError} from '../client/remote_errors.mjs';
+import {Scheduler} from './scheduling/scheduler.mjs';
+import {WorkerChannel, objectIn} from './channel.mjs';
 
 /** How long a dead worker's error waits for the rest of its stderr. */
 const LAST_OUTPUT_MS = 50;
@@ -25,14 +25,14 @@ const END_MS = 2000;
  * What a pool tells its owner, besides answers.
  *
  * @typedef {object} Listener
- * @property {(worker: WorkerChannel, stream: 'stdout' | 'stderr', line: import('./lines.mjs').Line) => void} onLine
- * @property {(worker: WorkerChannel, entry: import('./worker_channel.mjs').LogEntry) => void} onLog
+ * @property {(worker: WorkerChannel, stream: 'stdout' | 'stderr', line: import('../protocol/lines.mjs').Line) => void} onLine
+ * @property {(worker: WorkerChannel, entry: import('./channel.mjs').LogEntry) => void} onLog
  * @property {(notice: {kind: 'died' | 'killed' | 'recycled' | 'halted', worker: number, message: string}) => void} onNotice
  */
 
 /**
- * @typedef {import('./worker_channel.mjs').Ready} Ready
- * @typedef {import('./worker_channel.mjs').ChannelOwner} ChannelOwner
+ * @typedef {import('./channel.mjs').Ready} Ready
+ * @typedef {import('./channel.mjs').ChannelOwner} ChannelOwner
  */
 
 /** @implements {ChannelOwner} */
@@ -58,9 +58,9 @@ export class Pool {
   #onStarted;
 
   /**
-   * @param {import('./python_process.mjs').Launch} launch
-   * @param {import('./decisions.mjs').Policy} policy
-   * @param {import('./anchor.mjs').Anchor} anchor keeps the program running while somebody waits
+   * @param {import('./process.mjs').Launch} launch
+   * @param {import('./scheduling/decisions.mjs').Policy} policy
+   * @param {import('../embedding/anchor.mjs').Anchor} anchor keeps the program running while somebody waits
    * @param {Listener} listener
    */
   constructor(launch, policy, anchor, listener) {
@@ -94,7 +94,7 @@ export class Pool {
     });
   }
 
-  /** @param {import('./decisions.mjs').Policy} policy */
+  /** @param {import('./scheduling/decisions.mjs').Policy} policy */
   setPolicy(policy) {
     this.#act(this.scheduler.setPolicy(policy, now()));
     this.#memory.start();
@@ -125,13 +125,13 @@ export class Pool {
   /**
    * Hand a call to a worker, or queue it.
    *
-   * @param {import('./frames.mjs').CallHeader} header
+   * @param {import('../protocol/frames.mjs').CallHeader} header
    * @param {Buffer} body
    * @param {number | null} timeoutMs
    * @param {import('./pending_call.mjs').Caller} caller
    * @param {import('./pending_call.mjs').CallSite} site
    * @returns {PendingCall}
-   * @throws {import('./remote_errors.mjs').RemoteError} the queue is full, the pool was ended, or the call is too large
+   * @throws {import('../client/remote_errors.mjs').RemoteError} the queue is full, the pool was ended, or the call is too large
    */
   call(header, body, timeoutMs, caller, site) {
     this.#lastCallId = this.#lastCallId % 0xffffffff + 1;
@@ -192,7 +192,7 @@ export class Pool {
     return pending;
   }
 
-  /** @param {Extract<import('./decisions.mjs').Action, {do: 'fail'}>} action */
+  /** @param {Extract<import('./scheduling/decisions.mjs').Action, {do: 'fail'}>} action */
   #fail({call, code, worker}) {
     const pending = this.#forget(call);
     if (pending === undefined) return;
@@ -253,7 +253,7 @@ export class Pool {
 
   /**
    * @param {WorkerChannel} worker
-   * @param {import('./remote_errors.mjs').Envelope} failure
+   * @param {import('../client/remote_errors.mjs').Envelope} failure
    */
   onLoadFailed(worker, failure) {
     const {name = '', message = 'the Python file could not be loaded', stack = ''} = failure;
@@ -294,13 +294,13 @@ export class Pool {
 
   // What the scheduler decides
 
-  /** @param {import('./decisions.mjs').Action[]} actions */
+  /** @param {import('./scheduling/decisions.mjs').Action[]} actions */
   #act(actions) {
     for (const action of actions) this.#carryOut(action);
     this.#planTick();
   }
 
-  /** @param {import('./decisions.mjs').Action} action */
+  /** @param {import('./scheduling/decisions.mjs').Action} action */
   #carryOut(action) {
     if (action.do === 'spawn') return this.#spawn(action.worker);
     if (action.do === 'fail') return this.#fail(action);

@@ -17,7 +17,7 @@ export function refusal(code, lastProblem) {
   return code === 'draining' && lastProblem || REFUSALS[code] || lastProblem;
 }
 
-/** @param {import('./frames.mjs').FrameError} problem */
+/** @param {import('../protocol/frames.mjs').FrameError} problem */
 export function tooLarge({message}) {
   return `the call is larger than what a worker can be sent at once: ${message}`;
 }

@@ -5,19 +5,19 @@ import {EventEmitter} from 'node:events';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {Anchor} from './anchor.mjs';
-import {Chunks} from './chunks.mjs';
-import {encodeCall} from './encode_call.mjs';
-import {findPython} from './find_python.mjs';
-import {Stream} from './function.mjs';
-import {checkedTimeout} from './limits.mjs';
-import {valueIn} from './payloads.mjs';
-import {atSite, callSite} from './pending_call.mjs';
-import {Pools} from './pools.mjs';
-import {ConfigError, FunctionNotFound, JSHostError} from './remote_errors.mjs';
+import {Chunks} from '../protocol/chunks.mjs';
+import {encodeCall} from '../protocol/encode_call.mjs';
+import {findPython} from '../discovery/find_python.mjs';
+import {Stream} from '../client/function.mjs';
+import {checkedTimeout} from '../client/limits.mjs';
+import {valueIn} from '../protocol/payloads.mjs';
+import {atSite, callSite} from '../pool/pending_call.mjs';
+import {Pools} from '../pool/registry.mjs';
+import {ConfigError, FunctionNotFound, JSHostError} from '../client/remote_errors.mjs';
 
 /**
- * @typedef {import('./pending_call.mjs').CallOptions} CallOptions
- * @typedef {import('./pending_call.mjs').CallSite} CallSite
+ * @typedef {import('../pool/pending_call.mjs').CallOptions} CallOptions
+ * @typedef {import('../pool/pending_call.mjs').CallSite} CallSite
  */
 
 /**
@@ -33,7 +33,7 @@ import {ConfigError, FunctionNotFound, JSHostError} from './remote_errors.mjs';
  * @property {string} [cwd] the workers' working directory
  */
 
-/** @typedef {OwnOptions & Partial<import('./python_options.mjs').PoolOptions> & {maxMemory?: number | string | null}} PythonOptions */
+/** @typedef {OwnOptions & Partial<import('../pool/options.mjs').PoolOptions> & {maxMemory?: number | string | null}} PythonOptions */
 
 const OWN_OPTIONS = new Set(['python', 'timeout', 'integers', 'keepAlive', 'env', 'cwd', 'serve']);
 /** Names that programs, promises, test runners and debuggers ask any object for: they must not call Python. */
@@ -257,7 +257,7 @@ export class Python {
    * @param {string} name
    * @param {{body: Buffer, type: string}} encoded
    * @param {number | null} timeout
-   * @param {import('./pending_call.mjs').Caller} caller
+   * @param {import('../pool/pending_call.mjs').Caller} caller
    * @param {CallSite} site
    * @param {boolean} isStream
    */
@@ -269,7 +269,7 @@ export class Python {
     }
     const limit = route.limit === null || timeout !== null && timeout < route.limit ? timeout : route.limit;
     this.#requests += 1;
-    /** @type {import('./frames.mjs').CallHeader} */
+    /** @type {import('../protocol/frames.mjs').CallHeader} */
     const header = {name, requestId: `${this.#requestPrefix}-${this.#requests}`, timeout: limit === null ? null : limit / 1000};
     if (type !== 'application/json') header.type = type;
     if (isStream) header.stream = true;
@@ -284,8 +284,8 @@ function refuseAborted(signal) {
 }
 
 /**
- * @param {import('./pool.mjs').Pool} pool
- * @param {import('./pending_call.mjs').PendingCall} pending
+ * @param {import('../pool/pool.mjs').Pool} pool
+ * @param {import('../pool/pending_call.mjs').PendingCall} pending
  * @param {AbortSignal | undefined} signal
  */
 function listen(pool, pending, signal) {
@@ -300,7 +300,7 @@ function listen(pool, pending, signal) {
 
 /**
  * @param {EventEmitter} events
- * @returns {import('./pool.mjs').Listener}
+ * @returns {import('../pool/pool.mjs').Listener}
  */
 function listenerFor(events) {
   return {

@@ -8,7 +8,7 @@
 import https from 'node:https';
 import {MAX_CONNECTIONS, MAX_IDLE_MS, authorization, gathered, translated} from './transport_rules.mjs';
 
-/** @typedef {import('./http_transport.mjs').Answer} Answer */
+/** @typedef {import('./transport.mjs').Answer} Answer */
 
 /** The connections to one root URL. */
 export class HttpsTransport {

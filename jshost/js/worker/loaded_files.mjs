@@ -10,7 +10,7 @@ import {fileURLToPath} from 'node:url';
 const INSTALLED = `${sep}node_modules${sep}`;
 const require = createRequire(import.meta.url);
 const required = require.cache;
-const OURS = fileURLToPath(new URL('.', import.meta.url));
+const OURS = fileURLToPath(new URL('..', import.meta.url));
 
 export class LoadedFiles {
   /** @type {Set<string>} */

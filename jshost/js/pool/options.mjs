@@ -1,8 +1,8 @@
 // @ts-check
 /** The options of a private Python: those of config files, and the program's own. Runs in: programs that own Python workers. */
 
-import {policyOf} from './decisions.mjs';
-import {ConfigError} from './remote_errors.mjs';
+import {policyOf} from './scheduling/decisions.mjs';
+import {ConfigError} from '../client/remote_errors.mjs';
 
 const SIZE = /^(\d+(?:\.\d+)?)\s*([kmg]?)b?$/i;
 const UNITS = new Map([['', 1], ['k', 1024], ['m', 1024 ** 2], ['g', 1024 ** 3]]);

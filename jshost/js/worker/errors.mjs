@@ -2,7 +2,7 @@
 /** What was thrown, as an ERROR frame says it. Runs in: Node workers. */
 
 import {userStack} from './stacks.mjs';
-import {CallError, encodeResult} from './values.mjs';
+import {CallError, encodeResult} from '../protocol/values.mjs';
 
 const DEEPEST_CAUSE = 5;
 const MAX_PROPERTIES_BYTES = 64 * 1024;

@@ -38,7 +38,7 @@ export class MemoryWatch {
   /**
    * Tell the pool what a worker uses; the first time before it gets calls.
    *
-   * @param {import('./worker_channel.mjs').WorkerChannel} worker
+   * @param {import('./channel.mjs').WorkerChannel} worker
    */
   measure(worker) {
     if (this.#pool.scheduler.policy.maxMemory === null) return;

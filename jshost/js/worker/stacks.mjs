@@ -1,7 +1,7 @@
 // @ts-check
 /** Stacks as the author of a function needs them. Runs in: Node workers. */
 
-const OURS = new URL('.', import.meta.url).href;
+const OURS = new URL('..', import.meta.url).href;
 const FRAME = /^\s+at /;
 const NODES_FRAME = /^\s+at .*(\bnode:|\bnative\b)/;
 /** How a generator's code is entered; between it and ours, it says nothing. */

@@ -8,7 +8,7 @@ import {execFile} from 'node:child_process';
 import {dirname} from 'node:path';
 import {pid} from 'node:process';
 import {findPython} from './find_python.mjs';
-import {ConfigError, ProcessError} from './remote_errors.mjs';
+import {ConfigError, ProcessError} from '../client/remote_errors.mjs';
 
 const START_TIMEOUT_MS = 90_000;
 

@@ -1,22 +1,22 @@
 // @ts-check
 /**
  * The worker that runs a host.config.js's functions. Runs in: Node workers, started by
- * pool/process.py as `node worker.mjs CONFIG SETTINGS`.
+ * pool/process.py as `node main.mjs CONFIG SETTINGS`.
  */
 
 import {Socket} from 'node:net';
 import {format} from 'node:util';
-import {parseBody} from './arguments.mjs';
+import {parseBody} from '../protocol/arguments.mjs';
 import {describeCaching} from './caching.mjs';
 import {Call, currentCall, run} from './calls.mjs';
 import {ConfigError, describeFailure, loadConfig, readFunctions, readOptions} from './config.mjs';
 import {describeError} from './errors.mjs';
-import {Decoder, Kind, encode, splitCall} from './frames.mjs';
+import {Decoder, Kind, encode, splitCall} from '../protocol/frames.mjs';
 import {LoadedFiles} from './loaded_files.mjs';
-import {Outbox} from './outbox.mjs';
+import {Outbox} from '../protocol/outbox.mjs';
 import {markLines} from './output.mjs';
 import {userStack} from './stacks.mjs';
-import {CallError, encodeResult} from './values.mjs';
+import {CallError, encodeResult} from '../protocol/values.mjs';
 
 /** So long may an answer wait for others, to go in the same write, */
 const LONGEST_WAIT_MS = 1;
@@ -170,7 +170,7 @@ function answer(call, {kind, form, payload}) {
 
 /**
  * @param {{functions: Map<string, import('./config.mjs').UserFunction>, host: import('./calls.mjs').HostContext}} loaded
- * @param {import('./frames.mjs').Frame} frame
+ * @param {import('../protocol/frames.mjs').Frame} frame
  */
 function accept({functions, host}, {callId, payload}) {
   const {header, body} = splitCall(payload);
@@ -195,7 +195,7 @@ function end() {
 /** @param {Awaited<ReturnType<typeof load>>} loaded */
 function serve(loaded) {
   const decoder = new Decoder();
-  /** @param {import('./frames.mjs').Frame} frame */
+  /** @param {import('../protocol/frames.mjs').Frame} frame */
   function handle(frame) {
     if (frame.kind === Kind.CALL) {
       accept(loaded, frame);

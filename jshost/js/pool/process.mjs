@@ -21,9 +21,9 @@ const PAGE_BYTES = 4096;
  * @property {string} cwd
  */
 
-/** The Python half: the npm package's copy, or the repository's. */
+/** The Python half: the npm package's copy (beside the bundle, or above this folder), or the repository's. */
 function workerFile() {
-  for (const place of ['./python/jshost/worker/main.py', '../worker/main.py']) {
+  for (const place of ['./python/jshost/worker/main.py', '../python/jshost/worker/main.py', '../../worker/main.py']) {
     const file = fileURLToPath(new URL(place, import.meta.url));
     if (existsSync(file)) return file;
   }

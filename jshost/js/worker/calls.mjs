@@ -46,9 +46,9 @@ export class Call {
 
   /**
    * @param {number} id
-   * @param {import('./frames.mjs').CallHeader} header
+   * @param {import('../protocol/frames.mjs').CallHeader} header
    * @param {HostContext} host
-   * @param {import('./outbox.mjs').Outbox} outbox
+   * @param {import('../protocol/outbox.mjs').Outbox} outbox
    */
   constructor(id, header, host, outbox) {
     this.id = id;

@@ -1,9 +1,9 @@
 // @ts-check
 /** One Python worker as its pool talks to it: frames both ways, and its printed lines. Runs in: programs that own Python workers. */
 
-import {Decoder, FrameError, Kind} from './frames.mjs';
-import {LineSplitter} from './lines.mjs';
-import {Outbox} from './outbox.mjs';
+import {Decoder, FrameError, Kind} from '../protocol/frames.mjs';
+import {LineSplitter} from '../protocol/lines.mjs';
+import {Outbox} from '../protocol/outbox.mjs';
 
 const STDERR_TAIL_LINES = 20;
 
@@ -14,10 +14,10 @@ const STDERR_TAIL_LINES = 20;
  * @property {(kind: number, callId: number, payload: Buffer) => void} onAnswer
  * @property {(callId: number, payload: Buffer) => void} onChunk
  * @property {(worker: WorkerChannel, ready: Ready) => void} onReady
- * @property {(worker: WorkerChannel, failure: import('./remote_errors.mjs').Envelope) => void} onLoadFailed
+ * @property {(worker: WorkerChannel, failure: import('../client/remote_errors.mjs').Envelope) => void} onLoadFailed
  * @property {(worker: WorkerChannel) => void} onPong
  * @property {(worker: WorkerChannel) => void} onGone
- * @property {(worker: WorkerChannel, stream: 'stdout' | 'stderr', line: import('./lines.mjs').Line) => void} onLine
+ * @property {(worker: WorkerChannel, stream: 'stdout' | 'stderr', line: import('../protocol/lines.mjs').Line) => void} onLine
  * @property {(worker: WorkerChannel, entry: LogEntry) => void} onLog
  */
 
@@ -40,7 +40,7 @@ export class WorkerChannel {
 
   /**
    * @param {number} number
-   * @param {import('./python_process.mjs').PythonProcess} process
+   * @param {import('./process.mjs').PythonProcess} process
    * @param {ChannelOwner} owner
    */
   constructor(number, process, owner) {
@@ -126,7 +126,7 @@ export class WorkerChannel {
    */
   #listen(pipe, stream) {
     const splitter = new LineSplitter();
-    /** @param {import('./lines.mjs').Line[]} lines */
+    /** @param {import('../protocol/lines.mjs').Line[]} lines */
     const tell = (lines) => {
       for (const line of lines) {
         if (stream === 'stderr' && this.#stderrTail.push(line.text) > STDERR_TAIL_LINES) this.#stderrTail.shift();

@@ -8,13 +8,13 @@
  */
 
 import {headerLines, requestHead} from './http1.mjs';
-import {Connection, Exchange} from './http_connection.mjs';
+import {Connection, Exchange} from './connection.mjs';
 import {MAX_CONNECTIONS, MAX_IDLE_MS, authorization, gathered, translated} from './transport_rules.mjs';
 
 const UNIX_SCHEME = 'unix://';
 const HTTP_PORT = 80;
 
-/** @typedef {import('./http_connection.mjs').Answer} Answer */
+/** @typedef {import('./connection.mjs').Answer} Answer */
 /** @typedef {{exchange: Exchange, head: string, body: Buffer}} Waiting */
 
 /** The connections to one root URL. */

@@ -2,15 +2,15 @@
 /** A Python object that a Node program owns. Runs in: programs that own Python workers. */
 
 import {EventEmitter} from 'node:events';
-import {unlessAborted} from './aborting.mjs';
-import {LONGEST_TIMER_MS, checkedTimeout} from './limits.mjs';
+import {unlessAborted} from '../client/aborting.mjs';
+import {LONGEST_TIMER_MS, checkedTimeout} from '../client/limits.mjs';
 import {NEVER, Python} from './python.mjs';
-import {DEFAULTS} from './python_options.mjs';
-import {atSite, callSite} from './pending_call.mjs';
-import {ConfigError, FunctionNotFound, FunctionTimeout, HostUnavailable, JSHostError} from './remote_errors.mjs';
+import {DEFAULTS} from '../pool/options.mjs';
+import {atSite, callSite} from '../pool/pending_call.mjs';
+import {ConfigError, FunctionNotFound, FunctionTimeout, HostUnavailable, JSHostError} from '../client/remote_errors.mjs';
 
 /**
- * @typedef {import('./pending_call.mjs').CallOptions} CallOptions
+ * @typedef {import('../pool/pending_call.mjs').CallOptions} CallOptions
  * @typedef {import('./python.mjs').PythonOptions & {controller: string | URL, concurrent?: boolean}} BindingsOptions
  */
 
@@ -93,7 +93,7 @@ export class Bindings {
    * @param {string} name
    * @param {Record<string, unknown>} [args]
    * @param {CallOptions} [options]
-   * @param {import('./pending_call.mjs').CallSite} [site]
+   * @param {import('../pool/pending_call.mjs').CallSite} [site]
    * @returns {MessageStream}
    */
   stream(name, args, options, site = callSite(this.stream)) {
@@ -198,7 +198,7 @@ export class Bindings {
    * @param {string} name
    * @param {Record<string, unknown> | undefined} args
    * @param {CallOptions | undefined} options
-   * @param {import('./pending_call.mjs').CallSite} site
+   * @param {import('../pool/pending_call.mjs').CallSite} site
    * @returns {Begun}
    */
   #begin(name, args, options, site) {
@@ -227,7 +227,7 @@ export class Bindings {
    * @param {string} name
    * @param {Record<string, unknown> | undefined} args
    * @param {CallOptions | undefined} options
-   * @param {import('./pending_call.mjs').CallSite} site
+   * @param {import('../pool/pending_call.mjs').CallSite} site
    */
   async #open(starting, before, name, args, {timeout = this.#options.options.timeout ?? null, signal} = {}, site) {
     const limit = checkedTimeout(timeout);
@@ -252,7 +252,7 @@ export class Bindings {
 
 export default Bindings;
 
-/** @typedef {{stream: Promise<import('./function.mjs').Stream>, done: () => Promise<void>}} Begun */
+/** @typedef {{stream: Promise<import('../client/function.mjs').Stream>, done: () => Promise<void>}} Begun */
 
 /** The values of one call, and then, as `result`, what its method returned. */
 export class MessageStream {
@@ -315,7 +315,7 @@ function methodOf(target, name) {
 
 /**
  * @param {string} name
- * @param {import('./pending_call.mjs').CallSite} site
+ * @param {import('../pool/pending_call.mjs').CallSite} site
  */
 function hasEnded(name, site) {
   return atSite(new HostUnavailable(`${name}: these bindings were ended`, {code: 'draining', function: name}), site);

@@ -3,9 +3,9 @@
  * The chunks of one call: sent as the host has room for them, or collected. Runs in: Node workers.
  */
 
-import {isBytes} from './bytes.mjs';
-import {Kind} from './frames.mjs';
-import {encodeChunk} from './values.mjs';
+import {isBytes} from '../protocol/bytes.mjs';
+import {Kind} from '../protocol/frames.mjs';
+import {encodeChunk} from '../protocol/values.mjs';
 
 /** How many bytes of a call's frames may be on their way; what is counted is in docs/protocol.md. */
 export const WINDOW_BYTES = 256 * 1024;
@@ -27,7 +27,7 @@ export class Stream {
   #outbox;
   /** @type {unknown[] | undefined} where the caller wants no chunks: all of them, for the result */
   #collected;
-  /** @type {import('./values.mjs').Encoded[]} */
+  /** @type {import('../protocol/values.mjs').Encoded[]} */
   #queue = [];
   #queuedBytes = 0;
   #unacknowledgedBytes = 0;
@@ -44,7 +44,7 @@ export class Stream {
 
   /**
    * @param {Call} call
-   * @param {import('./outbox.mjs').Outbox} outbox
+   * @param {import('../protocol/outbox.mjs').Outbox} outbox
    * @param {boolean} collects
    */
   constructor(call, outbox, collects) {
@@ -174,12 +174,12 @@ export class Stream {
     work?.();
   }
 
-  /** @param {import('./values.mjs').Encoded} encoded */
+  /** @param {import('../protocol/values.mjs').Encoded} encoded */
   #post({form, payload}) {
     this.#unacknowledgedBytes += this.#outbox.post(Kind.CHUNK, this.#call.id, payload, form);
   }
 
-  /** @param {import('./values.mjs').Encoded} encoded */
+  /** @param {import('../protocol/values.mjs').Encoded} encoded */
   #enqueue(encoded) {
     const size = queuedSize(encoded);
     if (this.#queuedBytes + size > MAX_QUEUE_BYTES) {
@@ -201,7 +201,7 @@ export class Stream {
   }
 }
 
-/** @param {import('./values.mjs').Encoded} encoded */
+/** @param {import('../protocol/values.mjs').Encoded} encoded */
 function queuedSize({payload}) {
   return QUEUED_OVERHEAD_BYTES + payload.length;
 }

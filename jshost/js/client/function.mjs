@@ -2,13 +2,13 @@
 /** Calling a host's functions. Runs in: callers. */
 
 import {Limit} from './call_limit.mjs';
-import {JSON_TYPE, bodyHash, encodeCall} from './encode_call.mjs';
-import {EventParser} from './event_stream.mjs';
+import {JSON_TYPE, bodyHash, encodeCall} from '../protocol/encode_call.mjs';
+import {EventParser} from '../protocol/events.mjs';
 import {Host} from './host.mjs';
 import {checkedTimeout} from './limits.mjs';
-import {decodeParts, encodeParts} from './multipart.mjs';
+import {decodeParts, encodeParts} from '../protocol/multipart.mjs';
 import {ConfigError, HostConnectionError, UnexpectedResponse, errorFrom, errorOfStranger} from './remote_errors.mjs';
-import {decodeResult, parseJson} from './results.mjs';
+import {decodeResult, parseJson} from '../protocol/results.mjs';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 
@@ -27,7 +27,7 @@ const DEFAULT_TIMEOUT_MS = 10_000;
  *   (the default), or a BigInt
  */
 
-/** @typedef {import('./http_transport.mjs').Answer} Answer */
+/** @typedef {import('./http/transport.mjs').Answer} Answer */
 /** @typedef {import('./host.mjs').Transport} Transport */
 
 /** @type {Host | undefined} */
@@ -113,7 +113,7 @@ export class HostFunction {
   /**
    * The value of one answer of a batch, or its error.
    *
-   * @param {import('./multipart.mjs').Part & {data: Buffer}} part
+   * @param {import('../protocol/multipart.mjs').Part & {data: Buffer}} part
    * @returns {unknown}
    */
   answerIn({name, contentType, data}) {
