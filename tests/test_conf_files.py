@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny_server import Connection, TinyServer
+from support.tiny_server import Connection, TinyServer
 
 from jshost.conf import CONFIG_FILE_NAMES, settings
 from jshost.exceptions import ConfigError, ConnectionError, UnexpectedResponse

@@ -208,7 +208,9 @@ def test_javascript_imports_only_node_and_itself() -> None:
     }
     assert "node:net" in found
     assert {name for name in found if not name.startswith(("node:", "./", "../"))} == set()
-    assert not re.search(r"^import ", (PACKAGE / "js" / "protocol" / "frames.mjs").read_text(), re.M)
+    assert not re.search(
+        r"^import ", (PACKAGE / "js" / "protocol" / "frames.mjs").read_text(), re.M
+    )
 
 
 # What importing costs

@@ -2,8 +2,8 @@
 
 A frame is ``length u32 · call id u32 · kind u8 · payload``, integers big-endian, where length
 counts the payload's bytes. docs/protocol.md says what each kind's payload holds;
-tests/vectors/frames.json holds this codec and its JavaScript twin (js/protocol/frames.mjs) to the same
-bytes.
+tests/vectors/frames.json holds this codec and its JavaScript twin (js/protocol/frames.mjs) to
+the same bytes.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 What jshost writes has a boundary that is made from the parts, so that equal calls have equal
 bytes. What it reads may come from curl, browsers and HTTP libraries as well.
-tests/vectors/multipart.json holds this codec and its JavaScript twin (js/protocol/multipart.mjs) to the
-same bytes.
+tests/vectors/multipart.json holds this codec and its JavaScript twin (js/protocol/multipart.mjs)
+to the same bytes.
 """
 
 from __future__ import annotations

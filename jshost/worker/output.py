@@ -2,9 +2,9 @@ r"""Lines that functions print, marked with the call they belong to. Runs in: ho
 
 stdout and stderr of a worker are pipes of their own, and belong to the user's code. Inside a call
 a line is written as ``\x1e<function>\x1f<request id>\x1e<line>\n``, in one write, so that lines of
-concurrent calls do not mix; js/worker/output.mjs writes the same. What bypasses `sys.stdout` (C code,
-child processes) arrives unmarked and is logged with the worker alone. Nothing printed can reach
-the frames.
+concurrent calls do not mix; js/worker/output.mjs writes the same. What bypasses `sys.stdout` (C
+code, child processes) arrives unmarked and is logged with the worker alone. Nothing printed can
+reach the frames.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import StartHost, wait_until
-from faults.extent import SEED, Gain, by_hand, report
-from faults.lies import any_lie, lie_to_a_worker, not_frames, senseless_call
+from support.extent import SEED, Gain, by_hand, report
+from support.hosts import StartHost, wait_until
+from support.lies import any_lie, lie_to_a_worker, not_frames, senseless_call
 
 from jshost.exceptions import ProcessError, RemoteError
 from jshost.function import Function
@@ -38,7 +38,7 @@ sys.path[:0] = {paths}
 if "--version" in sys.argv:
     print("v20.0.0")
     raise SystemExit
-from faults.lies import fatal_lie, harmless_lies
+from support.lies import fatal_lie, harmless_lies
 from jshost.protocol import frames
 channel = socket.socket(fileno=json.loads(sys.argv[-1])["channel"])
 ready = {{"language": "javascript", "version": "20.0.0", "functions": ["harmless", "fatal"],

@@ -10,10 +10,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import StartHost, wait_until
-from faults.extent import SEED, Gain, by_hand, report
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from support.extent import SEED, Gain, by_hand, report
+from support.hosts import StartHost, wait_until
 
 REQUESTS = by_hand(10_000, 600)
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import RunningHost, StartHost, wait_until
-from faults.callers import CONFIG, JS, Callers, simple_call
-from faults.extent import SEED, Gain, by_hand, report
+from support.callers import CONFIG, JS, Callers, simple_call
+from support.extent import SEED, Gain, by_hand, report
+from support.hosts import RunningHost, StartHost, wait_until
 
 from jshost.discovery.records import runtime_folder
 from jshost.exceptions import FunctionTimeout, JSHostError, ProcessError

@@ -9,8 +9,8 @@ import statistics
 import time
 
 import pytest
-from conftest import StartHost, wait_until
-from faults.extent import Gain, by_hand, report
+from support.extent import Gain, by_hand, report
+from support.hosts import StartHost, wait_until
 
 from jshost.function import Function
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import StartHost, wait_until
-from faults.callers import CONFIG, JS, Callers, any_call
-from faults.extent import SEED, by_hand, report
+from support.callers import CONFIG, JS, Callers, any_call
+from support.extent import SEED, by_hand, report
+from support.hosts import StartHost, wait_until
 
 from jshost.discovery.records import runtime_folder
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import wait_until
-from e2e.production import Load, Outcome, site_in
-from faults.extent import by_hand, report
+from support.extent import by_hand, report
+from support.hosts import wait_until
+from support.production import Load, Outcome, site_in
 
 from jshost.exceptions import ConnectionError
 

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * A Node program that calls a real host; tests/e2e/test_node_http.py runs it, and says in OPTIONS how
+ * A Node program that calls a real host; tests/e2e/node/test_node_http.py runs it, and says in OPTIONS how
  * the host is to be found.
  */
 

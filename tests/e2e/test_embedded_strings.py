@@ -1,9 +1,0 @@
-"""The tests of test_strings, against an embedded host."""
-
-from __future__ import annotations
-
-from embedding import *  # noqa: F403
-from test_strings import *  # noqa: F403
-
-# About HTTP:
-del test_messages_of_errors_too  # noqa: F821
