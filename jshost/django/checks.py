@@ -80,7 +80,7 @@ def check_settings() -> Iterable[checks.CheckMessage]:
             yield _error(
                 "E003" if is_known else "E002",
                 problem,
-                f"{hint}; the README's section Settings lists them all.",
+                f"{hint}; docs/settings.md lists them all.",
             )
     if found:
         return
