@@ -87,7 +87,6 @@ def test_what_users_import_does_not_import_the_server_or_the_manager() -> None:
 
 def test_pools_and_workers_import_only_the_protocol_and_exceptions() -> None:
     allowed = ["jshost.protocol", "jshost.platform", "jshost.exceptions"]
-    allowed += ["jshost.worker.context", "jshost.worker.output"]
 
     def is_allowed(name: str, own: list[str]) -> bool:
         return top(name) != "jshost" or name == "jshost" or belongs(name, own)

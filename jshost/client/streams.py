@@ -1,7 +1,6 @@
 """Values that a function sends as it goes. Runs in: callers.
 
-What comes is ``text/event-stream`` (the HTML standard, section 9.2): `EventParser` reads it, and
-`Stream` and `AsyncStream` give its values to ``for`` and ``async for``.
+`Stream` and `AsyncStream` give the values of a ``text/event-stream`` to ``for`` and ``async for``.
 """
 
 from __future__ import annotations
@@ -15,48 +14,15 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from jshost.client.http.messages import Response, aread_whole, read_whole
 from jshost.exceptions import ConnectionError, UnexpectedResponse
 from jshost.protocol import values
+from jshost.protocol.events import EventParser
 
 if TYPE_CHECKING:
     from jshost.client.http.async_transport import AsyncOpenResponse
     from jshost.client.http.transport import OpenResponse
 
-__all__ = ["AsyncStream", "EventParser", "Stream"]
+__all__ = ["AsyncStream", "Stream"]
 
 MEDIA_TYPE = "text/event-stream"
-
-Event = tuple[str, bytes]
-"""An event's name and its data."""
-
-
-class EventParser:
-    """Bytes in, events out. Line ends are LF, as hosts write them."""
-
-    def __init__(self) -> None:
-        self._rest: list[bytes] = []
-
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that `data` completes, in order."""
-        *blocks, rest = data.split(b"\n\n")
-        if self._rest and (blocks or self._rest[-1].endswith(b"\n")):
-            *blocks, rest = b"".join([*self._rest, data]).split(b"\n\n")
-            self._rest.clear()
-        if rest:
-            self._rest.append(rest)
-        return [event for block in blocks if (event := _parse(block)) is not None]
-
-
-def _parse(block: bytes) -> Event | None:
-    if block.startswith(b"event: chunk\ndata: "):
-        return "chunk", block[19:]
-    name, data = "message", []
-    for line in block.split(b"\n"):
-        field, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        if field == b"event":
-            name = value.decode("utf-8", "replace")
-        elif field == b"data":
-            data.append(value)
-    return (name, b"\n".join(data)) if data else None
 
 
 class Owner(Protocol):

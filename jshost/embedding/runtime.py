@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jshost.embedding.reactor import Reactor, Waiter
 from jshost.exceptions import ConfigError
 from jshost.pool.channel import WorkerChannel
-from jshost.worker.output import Line
+from jshost.protocol.lines import Line
 
 if TYPE_CHECKING:
     import asyncio

@@ -16,7 +16,7 @@ from jshost.platform import kept_lock
 from jshost.pool.loop import Loop
 from jshost.pool.process import WorkerProcess
 from jshost.protocol import frames, payloads
-from jshost.worker.output import Line, LineSplitter, parse_line
+from jshost.protocol.lines import Line, LineSplitter, parse_line
 
 __all__ = ["ChannelOwner", "WorkerChannel", "log_line"]
 

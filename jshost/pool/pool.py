@@ -37,7 +37,7 @@ from jshost.pool.scheduling.decisions import (
 )
 from jshost.pool.scheduling.scheduler import Scheduler
 from jshost.protocol import frames
-from jshost.worker.output import Line
+from jshost.protocol.lines import Line
 
 __all__ = ["Caller", "PendingCall", "Pool"]
 

@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * Bytes of a pipe in, whole lines out, with the call that printed them: the twin of `LineSplitter` in
- * worker/output.py, which says what the marks are. Runs in: programs that own Python workers.
+ * protocol/lines.py, which says what the marks are. Runs in: programs that own Python workers.
  */
 
 const LONGEST_LINE_BYTES = 64 * 1024;

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Lines that functions print, marked with the call they belong to; worker/output.py reads the
+ * Lines that functions print, marked with the call they belong to; protocol/lines.py reads the
  * marks, and says why they look as they do. Runs in: Node workers.
  */
 
