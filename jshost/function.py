@@ -21,7 +21,7 @@ from jshost.exceptions import (
     UnexpectedResponse,
     from_envelope,
 )
-from jshost.protocol import values
+from jshost.protocol import results, values
 
 if TYPE_CHECKING:
     from jshost.client.http.messages import Response
@@ -224,7 +224,7 @@ class Function:
     def decoded(self, content_type: str, content: bytes) -> Any:
         """A result's value. Raises: UnexpectedResponse: it cannot be read."""
         try:
-            return values.decode_result(content_type, content)
+            return results.decode_result(content_type, content)
         except RecursionError:
             raise UnexpectedResponse(
                 f"{self.name}: the result is nested too deeply for Python to read"

@@ -21,7 +21,7 @@ from jshost.exceptions import (
     from_stranger,
 )
 from jshost.function import Function
-from jshost.protocol import values
+from jshost.protocol import results, values
 from jshost.protocol.multipart import Run, decode_runs, encode_runs
 from jshost.verbosity import FUNCTION_CALL
 
@@ -243,7 +243,7 @@ class _Group:
 def _decoded(content_type: str, contents: list[bytes]) -> list[Any]:
     """The values of results. Raises: UnexpectedResponse: they cannot be read."""
     try:
-        return values.decode_results(content_type, contents)
+        return results.decode_results(content_type, contents)
     except RecursionError:
         raise UnexpectedResponse("batch: a result is nested too deeply to be read") from None
     except ValueError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from jshost.client.http.messages import Response, aread_whole, read_whole
 from jshost.exceptions import ConnectionError, UnexpectedResponse
-from jshost.protocol import values
+from jshost.protocol import results
 from jshost.protocol.events import EventParser
 
 if TYPE_CHECKING:
@@ -84,17 +84,17 @@ class _Values:
 
     def _take_event(self, event: str, value: bytes) -> None:
         if event == "chunk":
-            self._waiting.append(values.decode_json(value))
+            self._waiting.append(results.decode_json(value))
         elif event == "chunk-bytes":
             self._waiting.append(base64.b64decode(value))
         elif event == "result":
-            self._finish(values.decode_json(value))
+            self._finish(results.decode_json(value))
         elif event == "result-bytes":
             self._finish(base64.b64decode(value))
         elif event == "result-multipart":
             body = base64.b64decode(value)
             boundary = body[2 : body.index(b"\r\n")].decode()
-            self._finish(values.decode_result(f"multipart/form-data; boundary={boundary}", body))
+            self._finish(results.decode_result(f"multipart/form-data; boundary={boundary}", body))
         elif event == "error":
             envelope = json.loads(value)
             if not isinstance(envelope, dict):

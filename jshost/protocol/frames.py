@@ -12,7 +12,7 @@ import functools
 import struct
 from json.encoder import encode_basestring_ascii as _quoted
 
-from jshost.protocol.values import decode_json
+from jshost.protocol.results import decode_json
 
 __all__ = ["Decoder", "Frame", "FrameError", "call_frame", "encode", "split_call"]
 

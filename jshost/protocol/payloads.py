@@ -1,7 +1,7 @@
-"""What frames from a worker must hold. Runs in: host (and whoever owns a pool).
+"""The payloads of frames: what they must hold, and what they say. Runs in: host, callers.
 
-A worker runs its users' code, which can write to any descriptor. One whose frames hold something
-else is not believed any more: all of these raise `frames.FrameError`.
+A worker runs its users' code, which can write to any descriptor. A worker whose frames hold
+something else is not trusted any more: the checks here raise `frames.FrameError`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from jshost.protocol import frames, values
+from jshost.protocol import frames, results, values
 
 __all__ = [
     "SIMPLE_FORMS",
@@ -19,10 +19,11 @@ __all__ = [
     "log_of",
     "ready_of",
     "update_of",
+    "value_of",
 ]
 
 SIMPLE_FORMS = frozenset((values.JSON, values.TEXT, values.BYTES))
-"""What a RESULT's payload begins with that needs no look at the rest."""
+"""How a RESULT's payload begins where the rest needs no check."""
 CHUNK_FORMS = (values.JSON, values.BYTES)
 READY_TYPES = {
     "language": str,
@@ -36,7 +37,7 @@ READY_TYPES = {
 
 
 def check_result(payload: bytes) -> None:
-    """Whether a RESULT's payload is in one of the four forms."""
+    """Raises: FrameError: a RESULT's payload is in none of the four forms."""
     try:
         values.content_type_of(payload).encode("latin-1")
     except (IndexError, ValueError):
@@ -44,10 +45,19 @@ def check_result(payload: bytes) -> None:
 
 
 def check_chunk(payload: bytes) -> None:
-    """Whether a CHUNK's payload is JSON in one line, or bytes."""
+    """Raises: FrameError: a CHUNK's payload is neither JSON in one line nor bytes."""
     form = payload[:1]
     if form not in CHUNK_FORMS or (form == values.JSON and b"\n" in payload):
-        raise frames.FrameError(f"this is no CHUNK: {payload[:20]!r}")
+        raise frames.FrameError(f"not a CHUNK: {payload[:20]!r}")
+
+
+def value_of(payload: bytes) -> Any:
+    """The value in a RESULT's or CHUNK's payload that has passed its check.
+
+    Raises:
+        ValueError: its JSON, text or multipart cannot be read.
+    """
+    return results.decode_result(values.content_type_of(payload), payload[1:])
 
 
 def object_of(payload: bytes) -> dict[str, Any]:
@@ -57,25 +67,25 @@ def object_of(payload: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise frames.FrameError(f"a JSON object was to come, not {payload[:20]!r}")
+        raise frames.FrameError(f"a JSON object was expected, not {payload[:20]!r}")
     return value
 
 
 def failure_of(payload: bytes) -> dict[str, Any]:
-    """What an ERROR that is about no call says of a config file that does not load."""
+    """An ERROR without a call: why the config file does not load."""
     failure = object_of(payload)
     texts = {name: str(failure.get(name) or "") for name in ("message", "stack")}
     return {**texts, "files": _strings(failure.get("files", []))}
 
 
 def update_of(payload: bytes) -> dict[str, Any]:
-    """What another READY says: which files have been read meanwhile."""
+    """A later READY: which files the worker has read by now."""
     return {"files": _strings(object_of(payload).get("files"))}
 
 
 def _strings(value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise frames.FrameError(f"a list of strings was to come, not {str(value)[:200]}")
+        raise frames.FrameError(f"a list of strings was expected, not {str(value)[:200]}")
     return value
 
 
@@ -92,5 +102,5 @@ def ready_of(payload: bytes) -> dict[str, Any]:
     ready = {"cacheable": {}, "fingerprint": "", **ready}
     fits = all(isinstance(ready.get(name), cls) for name, cls in READY_TYPES.items())
     if not fits or not all(isinstance(age, int) for age in ready["cacheable"].values()):
-        raise frames.FrameError(f"this is no READY: {payload[:200]!r}")
+        raise frames.FrameError(f"not a READY: {payload[:200]!r}")
     return {**ready, "functions": _strings(ready["functions"]), "files": _strings(ready["files"])}

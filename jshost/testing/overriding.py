@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 from jshost.client.call import NOT_GIVEN
 from jshost.function import Function
 from jshost.host import JSHost
-from jshost.protocol import values
+from jshost.protocol import results
 from jshost.testing.overriding_host import OverridingHost
 
 __all__ = ["override_function"]
@@ -110,7 +110,7 @@ class override_function:
 
         Raises: what `raises` or the callable do.
         """
-        arguments = values.decode_call(content_type, body)
+        arguments = results.decode_call(content_type, body)
         self.calls.append(arguments)
         if self._raises is not None:
             raise self._raises

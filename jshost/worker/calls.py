@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from jshost.protocol import frames, values
+from jshost.protocol import frames, results, values
 from jshost.worker.config import user_traceback
 from jshost.worker.context import Call
 
@@ -138,7 +138,7 @@ def _parse(body: bytes, content_type: str) -> dict[str, Any]:
     if not body:
         return {}
     try:
-        arguments = values.decode_call(content_type, body)
+        arguments = results.decode_call(content_type, body)
     except RecursionError:
         raise CallError("malformed_json", "the body's JSON is nested too deeply") from None
     except ValueError as error:

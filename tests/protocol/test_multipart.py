@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.paths import VECTORS_FOLDER
 
-from jshost.protocol import values
+from jshost.protocol import results
 from jshost.protocol.attachments import attach
 from jshost.protocol.multipart import (
     Part,
@@ -74,13 +74,13 @@ def test_parts_mean_arguments(case: dict[str, Any]) -> None:
     wanted = case["value"]
     for place, data in case["bytes"].items():
         attach(wanted, place, as_bytes(data))
-    assert values.decode_call(*encode_parts(as_parts(case))) == wanted
+    assert results.decode_call(*encode_parts(as_parts(case))) == wanted
 
 
 @vectors("refusedCalls")
 def test_parts_that_mean_no_arguments(case: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="the part '"):
-        values.decode_call(*encode_parts(as_parts(case)))
+        results.decode_call(*encode_parts(as_parts(case)))
 
 
 # What vectors do not reach

@@ -1,4 +1,4 @@
-"""What frames from a worker must hold."""
+"""The payloads of frames: what they must hold, and what they say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jshost.protocol import payloads
+from jshost.protocol import payloads, values
 from jshost.protocol.frames import FrameError
 
 READY = {"language": "python", "version": "3", "functions": ["f"], "options": {}, "files": ["a"]}
@@ -73,5 +73,23 @@ READERS = [payloads.failure_of, payloads.log_of, payloads.ready_of, payloads.upd
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("payload", [b"", b"\xff", b"[]", b"null", b"[" * 100_000, b"{"])
 def test_no_objects(read: Callable[[bytes], Any], payload: bytes) -> None:
-    with pytest.raises(FrameError, match="a JSON object was to come"):
+    with pytest.raises(FrameError, match="a JSON object was expected"):
         read(payload)
+
+
+@pytest.mark.parametrize(
+    ("payload", "value"),
+    [
+        (b'j{"a": [1]}', {"a": [1]}),
+        ("tü".encode(), "ü"),
+        (b"b\xff\n", b"\xff\n"),
+        (b"b", b""),
+    ],
+)
+def test_the_value_in_a_payload(payload: bytes, value: object) -> None:
+    assert payloads.value_of(payload) == value
+
+
+def test_a_value_that_holds_bytes() -> None:
+    form, data = values.encode_result({"image": b"\xff"})
+    assert payloads.value_of(form + data) == {"image": b"\xff"}

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jshost.protocol import values
+from jshost.protocol import results, values
 from jshost.protocol.multipart import Part, boundary_of, decode_parts
 
 
@@ -34,7 +34,7 @@ class Custom:
 
 def there_and_back(arguments: dict[str, Any]) -> Any:
     body, content_type = values.encode_call(arguments)
-    return values.decode_call(content_type, body)
+    return results.decode_call(content_type, body)
 
 
 def result_type(form: bytes, data: bytes) -> str:
@@ -152,12 +152,12 @@ class Base64(values.Encoder):
 def test_an_encoder_may_have_a_rule_of_its_own_for_bytes() -> None:
     assert values.encode_call({"a": b"x"}, Base64) == (b'{"a": "eA=="}', "application/json")
     body, content_type = values.encode_call({"a": b"x", "b": bytearray(b"y")}, Base64)
-    assert values.decode_call(content_type, body) == {"a": "eA==", "b": b"y"}
+    assert results.decode_call(content_type, body) == {"a": "eA==", "b": b"y"}
 
 
 def test_any_encoder_may_hold_bytes() -> None:
     body, content_type = values.encode_call({"a": b"x"}, json.JSONEncoder)
-    assert values.decode_call(content_type, body) == {"a": b"x"}
+    assert results.decode_call(content_type, body) == {"a": b"x"}
 
 
 # Results
@@ -168,7 +168,7 @@ def test_a_result_with_bytes_inside_is_multipart_and_decodes() -> None:
     form, data = values.encode_result(value)
     assert form == values.MULTIPART
     assert data.startswith(b"--jshost-")
-    assert values.decode_result(result_type(form, data), data) == value
+    assert results.decode_result(result_type(form, data), data) == value
 
 
 @pytest.mark.parametrize("value", [io.BytesIO(b"x"), Custom(b"x"), bytearray(b"x")])
@@ -198,7 +198,7 @@ def test_a_value_is_called_what_it_is() -> None:
 )
 def test_a_body_that_is_no_call_is_a_value_error(content_type: str, body: bytes) -> None:
     with pytest.raises(ValueError):
-        values.decode_call(content_type, body)
+        results.decode_call(content_type, body)
 
 
 texts = st.text(st.characters(), max_size=8) | st.text("~01/%2\"'", max_size=8)
@@ -219,4 +219,4 @@ def test_arguments_with_bytes_arrive_as_they_were(arguments: dict[str, Any]) -> 
 @given(value=any_value)
 def test_results_with_bytes_arrive_as_they_were(value: Any) -> None:
     form, data = values.encode_result(value)
-    assert values.decode_result(result_type(form, data), data) == value
+    assert results.decode_result(result_type(form, data), data) == value

@@ -16,7 +16,7 @@ import pytest
 
 from jshost.function import Function
 from jshost.host import JSHost
-from jshost.protocol import values
+from jshost.protocol import results, values
 from jshost.protocol.multipart import Part, encode_parts
 
 ROOT = Path(__file__).parents[2]
@@ -111,7 +111,7 @@ def test_an_argument_travels_as_the_row_says(row: dict[str, Any], value_of: Expr
 def test_a_python_function_gets_what_the_row_says(
     row: dict[str, Any], value_of: Expressions
 ) -> None:
-    arguments = values.decode_call(*as_body(row, "value"))
+    arguments = results.decode_call(*as_body(row, "value"))
     assert is_same(arguments["value"], value_of(row.get("python", row["py"])))
 
 
@@ -141,7 +141,7 @@ def test_a_result_of_javascript_is_read_as_the_row_says(
         answer = "application/octet-stream", row["bytes"].encode("latin-1")
     else:
         answer = as_body(row)
-    assert is_same(values.decode_result(*answer), value_of(row["python"]))
+    assert is_same(results.decode_result(*answer), value_of(row["python"]))
 
 
 # The tables

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jshost.pool.process import Launch, WorkerProcess, spawn
-from jshost.protocol import frames, values
+from jshost.protocol import frames, results, values
 from jshost.worker.streams import QUEUE_LIMIT_BYTES, WINDOW_BYTES
 
 WAIT_S = 20.0
@@ -398,7 +398,7 @@ def test_collected_chunks_may_hold_bytes(worker: Driver) -> None:
     form, data = worker.end(worker.begin("sends"))
     assert form == values.MULTIPART
     content_type = multipart_type(data)
-    assert values.decode_result(content_type, data) == ["a", b"b"]
+    assert results.decode_result(content_type, data) == ["a", b"b"]
 
 
 # The reader's pace
@@ -603,7 +603,7 @@ def test_results_may_hold_bytes(worker: Driver) -> None:
     form, data = worker.end(worker.begin("image"))
     content_type = multipart_type(data)
     assert form == values.MULTIPART
-    assert values.decode_result(content_type, data) == {"image": b"\xff"}
+    assert results.decode_result(content_type, data) == {"image": b"\xff"}
 
 
 def test_a_string_is_json_for_one_who_streams(worker: Driver) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jshost.protocol import values
+from jshost.protocol import results, values
 
 
 class Kind(str, enum.Enum):  # noqa: UP042  as in older code
@@ -55,9 +55,9 @@ def test_a_result_is_called_a_result() -> None:
 
 
 def test_content_types_are_read_as_http_spells_them() -> None:
-    assert values.decode_result("Application/JSON; charset=utf-8", b"[1]") == [1]
-    assert values.decode_result("text/plain", "ü".encode()) == "ü"
-    assert values.decode_result("application/octet-stream", b"\xff") == b"\xff"
+    assert results.decode_result("Application/JSON; charset=utf-8", b"[1]") == [1]
+    assert results.decode_result("text/plain", "ü".encode()) == "ü"
+    assert results.decode_result("application/octet-stream", b"\xff") == b"\xff"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_content_types_are_read_as_http_spells_them() -> None:
 )
 def test_what_functions_never_answer_is_a_value_error(content_type: str, body: bytes) -> None:
     with pytest.raises(ValueError):
-        values.decode_result(content_type, body)
+        results.decode_result(content_type, body)
 
 
 texts = st.text(st.characters(), max_size=20)
@@ -101,6 +101,6 @@ def test_arguments_arrive_as_they_were(arguments: dict[str, Any]) -> None:
 @given(value=json_values | st.binary(max_size=20))
 def test_results_arrive_as_they_were(value: Any) -> None:
     form, data = values.encode_result(value)
-    found = values.decode_result(CONTENT_TYPES[form], data)
+    found = results.decode_result(CONTENT_TYPES[form], data)
     assert found == value
     assert type(found) is type(value)
