@@ -2,6 +2,6 @@
 /** What Node programs import from "jshost". Runs in: callers. */
 
 export {Function, Stream, batch} from './client/function.mjs';
-export {Host} from './client/host.mjs';
+export {Host} from './client/http/host.mjs';
 export {Python, python} from './embedding/python.mjs';
-export * from './client/remote_errors.mjs';
+export * from './exceptions.mjs';

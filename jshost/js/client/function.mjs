@@ -1,13 +1,13 @@
 // @ts-check
 /** Calling a host's functions. Runs in: callers. */
 
-import {Limit} from './call_limit.mjs';
-import {JSON_TYPE, bodyHash, encodeCall} from '../protocol/encode_call.mjs';
+import {Limit} from './http/deadline.mjs';
+import {JSON_TYPE, bodyHash, encodeCall} from '../protocol/call_body.mjs';
 import {EventParser} from '../protocol/events.mjs';
-import {Host} from './host.mjs';
-import {checkedTimeout} from './limits.mjs';
+import {Host} from './http/host.mjs';
+import {checkedTimeout} from '../protocol/timeout.mjs';
 import {decodeParts, encodeParts} from '../protocol/multipart.mjs';
-import {ConfigError, HostConnectionError, UnexpectedResponse, errorFrom, errorOfStranger} from './remote_errors.mjs';
+import {ConfigError, HostConnectionError, UnexpectedResponse, errorFrom, errorOfStranger} from '../exceptions.mjs';
 import {decodeResult, parseJson} from '../protocol/results.mjs';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
@@ -28,7 +28,7 @@ const DEFAULT_TIMEOUT_MS = 10_000;
  */
 
 /** @typedef {import('./http/transport.mjs').Answer} Answer */
-/** @typedef {import('./host.mjs').Transport} Transport */
+/** @typedef {import('./http/host.mjs').Transport} Transport */
 
 /** @type {Host | undefined} */
 let sharedHost;
@@ -47,7 +47,7 @@ export class HostFunction {
 
   /**
    * @param {string} name
-   * @param {FunctionOptions & import('./host.mjs').HostOptions} [options]
+   * @param {FunctionOptions & import('./http/host.mjs').HostOptions} [options]
    */
   constructor(name, options = {}) {
     if (typeof name !== 'string' || name === '') throw new TypeError(`Function needs the name of a function, not ${JSON.stringify(name)}`);
@@ -71,7 +71,7 @@ export class HostFunction {
    * @param {Record<string, unknown>} [args]
    * @param {CallOptions} [options]
    * @returns {Promise<any>}
-   * @throws {RemoteError} what the host, or the function, answered with; see remote_errors.mjs
+   * @throws {RemoteError} what the host, or the function, answered with; see exceptions.mjs
    * @throws {TypeError} an argument that cannot be carried; nothing was sent
    */
   async call(args = {}, options = {}) {

@@ -7,8 +7,8 @@
 import {execFile} from 'node:child_process';
 import {dirname} from 'node:path';
 import {pid} from 'node:process';
-import {findPython} from './find_python.mjs';
-import {ConfigError, ProcessError} from '../client/remote_errors.mjs';
+import {findPython} from './interpreter.mjs';
+import {ConfigError, ProcessError} from '../exceptions.mjs';
 
 const START_TIMEOUT_MS = 90_000;
 

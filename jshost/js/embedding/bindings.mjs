@@ -2,12 +2,12 @@
 /** A Python object that a Node program owns. Runs in: programs that own Python workers. */
 
 import {EventEmitter} from 'node:events';
-import {unlessAborted} from '../client/aborting.mjs';
-import {LONGEST_TIMER_MS, checkedTimeout} from '../client/limits.mjs';
+import {unlessAborted} from '../client/waiting.mjs';
+import {LONGEST_TIMER_MS, checkedTimeout} from '../protocol/timeout.mjs';
 import {NEVER, Python} from './python.mjs';
 import {DEFAULTS} from '../pool/options.mjs';
 import {atSite, callSite} from '../pool/pending_call.mjs';
-import {ConfigError, FunctionNotFound, FunctionTimeout, HostUnavailable, JSHostError} from '../client/remote_errors.mjs';
+import {ConfigError, FunctionNotFound, FunctionTimeout, HostUnavailable, JSHostError} from '../exceptions.mjs';
 
 /**
  * @typedef {import('../pool/pending_call.mjs').CallOptions} CallOptions

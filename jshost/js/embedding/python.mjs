@@ -5,15 +5,15 @@ import {EventEmitter} from 'node:events';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {Anchor} from './anchor.mjs';
-import {Chunks} from '../protocol/chunks.mjs';
-import {encodeCall} from '../protocol/encode_call.mjs';
-import {findPython} from '../discovery/find_python.mjs';
+import {Chunks} from './chunks.mjs';
+import {encodeCall} from '../protocol/call_body.mjs';
+import {findPython} from '../discovery/interpreter.mjs';
 import {Stream} from '../client/function.mjs';
-import {checkedTimeout} from '../client/limits.mjs';
+import {checkedTimeout} from '../protocol/timeout.mjs';
 import {valueIn} from '../protocol/payloads.mjs';
 import {atSite, callSite} from '../pool/pending_call.mjs';
 import {Pools} from '../pool/registry.mjs';
-import {ConfigError, FunctionNotFound, JSHostError} from '../client/remote_errors.mjs';
+import {ConfigError, FunctionNotFound, JSHostError} from '../exceptions.mjs';
 
 /**
  * @typedef {import('../pool/pending_call.mjs').CallOptions} CallOptions

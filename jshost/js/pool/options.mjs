@@ -2,7 +2,7 @@
 /** The options of a private Python: those of config files, and the program's own. Runs in: programs that own Python workers. */
 
 import {policyOf} from './scheduling/decisions.mjs';
-import {ConfigError} from '../client/remote_errors.mjs';
+import {ConfigError} from '../exceptions.mjs';
 
 const SIZE = /^(\d+(?:\.\d+)?)\s*([kmg]?)b?$/i;
 const UNITS = new Map([['', 1], ['k', 1024], ['m', 1024 ** 2], ['g', 1024 ** 3]]);

@@ -1,7 +1,7 @@
 // @ts-check
 /** A call as its pool has it, and who waits for it. Runs in: programs that own Python workers. */
 
-import {PythonError, errorFrom} from '../client/remote_errors.mjs';
+import {PythonError, errorFrom} from '../exceptions.mjs';
 
 /**
  * @typedef {object} CallOptions
@@ -43,7 +43,7 @@ export class PendingCall {
     this.startedAt = performance.now();
   }
 
-  /** @param {import('../client/remote_errors.mjs').Envelope} envelope */
+  /** @param {import('../exceptions.mjs').Envelope} envelope */
   error(envelope) {
     const whole = {...envelope, function: this.name, requestId: this.requestId};
     const wasRaised = envelope.code === 'function_failed';

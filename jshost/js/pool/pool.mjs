@@ -7,12 +7,12 @@
 import {now, until} from './clock.mjs';
 import {Refused} from './scheduling/decisions.mjs';
 import {FrameError, Kind, joinCall} from '../protocol/frames.mjs';
-import {LONGEST_TIMER_MS} from '../client/limits.mjs';
+import {LONGEST_TIMER_MS} from '../protocol/timeout.mjs';
 import {MemoryWatch} from './memory.mjs';
 import {PendingCall} from './pending_call.mjs';
 import {PythonProcess} from './process.mjs';
 import {failure, refusal, slowStart, tooLarge} from './end_reasons.mjs';
-import {ConfigError, PythonError} from '../client/remote_errors.mjs';
+import {ConfigError, PythonError} from '../exceptions.mjs';
 import {Scheduler} from './scheduling/scheduler.mjs';
 import {WorkerChannel, objectIn} from './channel.mjs';
 
@@ -131,7 +131,7 @@ export class Pool {
    * @param {import('./pending_call.mjs').Caller} caller
    * @param {import('./pending_call.mjs').CallSite} site
    * @returns {PendingCall}
-   * @throws {import('../client/remote_errors.mjs').RemoteError} the queue is full, the pool was ended, or the call is too large
+   * @throws {import('../exceptions.mjs').RemoteError} the queue is full, the pool was ended, or the call is too large
    */
   call(header, body, timeoutMs, caller, site) {
     this.#lastCallId = this.#lastCallId % 0xffffffff + 1;
@@ -253,7 +253,7 @@ export class Pool {
 
   /**
    * @param {WorkerChannel} worker
-   * @param {import('../client/remote_errors.mjs').Envelope} failure
+   * @param {import('../exceptions.mjs').Envelope} failure
    */
   onLoadFailed(worker, failure) {
     const {name = '', message = 'the Python file could not be loaded', stack = ''} = failure;

@@ -5,7 +5,7 @@ import {existsSync} from 'node:fs';
 import path from 'node:path';
 import {policyFor, readPoolOptions, OPTION_NAMES} from './options.mjs';
 import {Pool} from './pool.mjs';
-import {ConfigError} from '../client/remote_errors.mjs';
+import {ConfigError} from '../exceptions.mjs';
 
 /**
  * @typedef {object} Route where a function's calls go

@@ -3,7 +3,7 @@
 
 import {connect} from 'node:net';
 import {ResponseReader} from './http1.mjs';
-import {joined} from './transport_rules.mjs';
+import {joined} from './messages.mjs';
 
 /** A smaller body is copied behind its head, so that both are one write. */
 const SMALL_BYTES = 64 * 1024;

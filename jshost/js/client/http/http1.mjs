@@ -4,7 +4,7 @@
  * say (RFC 9112). Runs in: callers.
  */
 
-import {UnexpectedResponse} from '../remote_errors.mjs';
+import {UnexpectedResponse} from '../../exceptions.mjs';
 
 const MAX_HEAD_BYTES = 64 * 1024;
 const MAX_LINE_BYTES = 4096;

@@ -2,11 +2,11 @@
 /**
  * Requests to a host behind a proxy that speaks https, by Node's own client. Runs in: callers.
  *
- * It is loaded where a URL says https. The rest of this folder's HTTP is http_transport.mjs.
+ * It is loaded where a URL says https. All else goes through transport.mjs.
  */
 
 import https from 'node:https';
-import {MAX_CONNECTIONS, MAX_IDLE_MS, authorization, gathered, translated} from './transport_rules.mjs';
+import {MAX_CONNECTIONS, MAX_IDLE_MS, authorization, gathered, translated} from './messages.mjs';
 
 /** @typedef {import('./transport.mjs').Answer} Answer */
 

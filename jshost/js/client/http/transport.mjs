@@ -9,7 +9,7 @@
 
 import {headerLines, requestHead} from './http1.mjs';
 import {Connection, Exchange} from './connection.mjs';
-import {MAX_CONNECTIONS, MAX_IDLE_MS, authorization, gathered, translated} from './transport_rules.mjs';
+import {MAX_CONNECTIONS, MAX_IDLE_MS, authorization, gathered, translated} from './messages.mjs';
 
 const UNIX_SCHEME = 'unix://';
 const HTTP_PORT = 80;

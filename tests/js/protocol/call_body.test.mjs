@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {describe, test} from 'node:test';
-import {bodyHash, encodeCall} from '../../../jshost/js/protocol/encode_call.mjs';
+import {bodyHash, encodeCall} from '../../../jshost/js/protocol/call_body.mjs';
 
 const vectors = JSON.parse(readFileSync(new URL('../../vectors/calls.json', import.meta.url), 'utf8'));
 

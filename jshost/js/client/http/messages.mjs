@@ -1,7 +1,7 @@
 // @ts-check
 /** What holds for connections to hosts, whatever is under them. Runs in: callers. */
 
-import {HostConnectionError, UnexpectedResponse} from '../remote_errors.mjs';
+import {HostConnectionError, UnexpectedResponse} from '../../exceptions.mjs';
 
 /** One that has been idle for longer is not used again: hosts close theirs after 75 s. */
 export const MAX_IDLE_MS = 30_000;

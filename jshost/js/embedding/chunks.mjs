@@ -1,7 +1,7 @@
 // @ts-check
 /** The values that a Python function sends as it goes. Runs in: programs that own Python workers. */
 
-import {HEADER_BYTES} from './frames.mjs';
+import {HEADER_BYTES} from '../protocol/frames.mjs';
 
 /** Said to be taken when there is so much: a quarter of what a worker sends ahead. */
 const CREDIT_BYTES = 64 * 1024;

@@ -5,10 +5,10 @@ import {existsSync, realpathSync} from 'node:fs';
 import {resolve} from 'node:path';
 import {env} from 'node:process';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {unlessAborted} from './aborting.mjs';
-import {HttpTransport} from './http/transport.mjs';
-import {fastestUrl, findHosts} from '../discovery/records.mjs';
-import {ConfigError, HostConnectionError} from './remote_errors.mjs';
+import {unlessAborted} from '../waiting.mjs';
+import {HttpTransport} from './transport.mjs';
+import {fastestUrl, findHosts} from '../../discovery/records.mjs';
+import {ConfigError, HostConnectionError} from '../../exceptions.mjs';
 
 const CONFIG_FILES = ['host.config.py', 'host.config.js', 'host.config.mjs', 'host.config.cjs'];
 const URL_SCHEMES = ['http://', 'https://', 'unix:///'];
@@ -16,7 +16,7 @@ const URL_SCHEMES = ['http://', 'https://', 'unix:///'];
 const MOVING_MS = 1000;
 const MOVING_POLL_MS = 20;
 
-/** @typedef {HttpTransport | import('./http/https_transport.mjs').HttpsTransport} Transport */
+/** @typedef {HttpTransport | import('./https_transport.mjs').HttpsTransport} Transport */
 
 /**
  * @typedef {object} HostOptions
@@ -84,7 +84,7 @@ export class Host {
    * @param {Record<string, string>} headers
    * @param {Buffer} body
    * @param {AbortSignal | undefined} signal
-   * @param {(answer: import('./http/transport.mjs').Answer, transport: Transport) => Promise<T>} read
+   * @param {(answer: import('./transport.mjs').Answer, transport: Transport) => Promise<T>} read
    * @returns {Promise<T>}
    */
   async exchange(method, path, headers, body, signal, read) {
@@ -139,7 +139,7 @@ export class Host {
     const configFile = this.#existingConfigFile();
     const [found] = findHosts(configFile);
     if (this.#useManager) {
-      const {holdHost} = await import('../discovery/manager.mjs'); // few need it
+      const {holdHost} = await import('../../discovery/manager.mjs'); // few need it
       const url = await holdHost(configFile, this.#python);
       return {url, token: findHosts(configFile)[0]?.token ?? ''};
     }
@@ -169,7 +169,7 @@ export class Host {
  */
 async function transportTo(url, token) {
   if (!url.startsWith('https:')) return new HttpTransport(url, token);
-  const {HttpsTransport} = await import('./http/https_transport.mjs'); // few need it
+  const {HttpsTransport} = await import('./https_transport.mjs'); // few need it
   return new HttpsTransport(url, token);
 }
 

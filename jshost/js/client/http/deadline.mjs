@@ -1,9 +1,9 @@
 // @ts-check
 /** How long a call over HTTP may take, and the headers that say so. Runs in: callers. */
 
-import {JSON_TYPE} from '../protocol/encode_call.mjs';
-import {LONGEST_TIMER_MS, checkedTimeout} from './limits.mjs';
-import {FunctionTimeout} from './remote_errors.mjs';
+import {JSON_TYPE} from '../../protocol/call_body.mjs';
+import {LONGEST_TIMER_MS, checkedTimeout} from '../../protocol/timeout.mjs';
+import {FunctionTimeout} from '../../exceptions.mjs';
 
 /** How much longer than the call's limit we listen: the host's own answer says more than our clock. */
 const HOST_ANSWERS_FIRST_MS = 250;
@@ -65,7 +65,7 @@ export class Limit {
   /**
    * @param {string} name
    * @param {number | null} usual
-   * @param {import('./function.mjs').CallOptions} options
+   * @param {import('../function.mjs').CallOptions} options
    */
   constructor(name, usual, {timeout = usual, signal, headers}) {
     this.#timeout = checkedTimeout(timeout);

@@ -4,7 +4,7 @@
 import {execFile} from 'node:child_process';
 import {access, constants, readFile} from 'node:fs/promises';
 import path from 'node:path';
-import {ConfigError} from '../client/remote_errors.mjs';
+import {ConfigError} from '../exceptions.mjs';
 
 const MINIMUM = [3, 11];
 const VERSION_TIMEOUT_MS = 10_000;

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {test} from 'node:test';
-import {CODES, errorFrom} from '../../../jshost/js/client/remote_errors.mjs';
+import {CODES, errorFrom} from '../../jshost/js/exceptions.mjs';
 
-const source = readFileSync(new URL('../../../jshost/exceptions.py', import.meta.url), 'utf8');
+const source = readFileSync(new URL('../../jshost/exceptions.py', import.meta.url), 'utf8');
 const codesOfPython = [...source.matchAll(/^ {4}"(\w+)": \(\d{3}, (\w+)\),$/gm)].map(([, code, name]) => [code, name]);
 
 test('each code has the class that it has in Python', () => {
