@@ -33,7 +33,7 @@ demo: $(PROJECT) $(EXAMPLE_NPM)  ## Start a host, call functions of both languag
 
 test: $(DEVELOPMENT) $(NPM) $(EXAMPLE_NPM) $(DJANGO_EXAMPLE_NPM)  ## Run all tests, Python's and JavaScript's
 	.venv/bin/python -m pytest
-	node --test $$(find tests/js -name '*.test.mjs' | sort)
+	node --test $$(find tests/js tests/e2e/node/js -name '*.test.mjs' | sort)
 
 test-django: $(DEVELOPMENT) $(DJANGO_EXAMPLE_NPM)  ## Test with Django 4.2, 5.2 and the newest
 	tools/test-django

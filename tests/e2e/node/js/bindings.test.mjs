@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import {inspect} from 'node:util';
 import {describe, test} from 'node:test';
-import Bindings from '../../../jshost/js/embedding/bindings.mjs';
-import {endLater, isRunning, wait, write} from '../support/private_python.mjs';
+import Bindings from '../../../../jshost/js/embedding/bindings.mjs';
+import {endLater, isRunning, wait, write} from './private_python.mjs';
 
 const controller = write('controller.py', `
 import asyncio, os

@@ -6,11 +6,11 @@ import {spawn} from 'node:child_process';
 import {describe, test} from 'node:test';
 import {fileURLToPath} from 'node:url';
 import {Worker} from 'node:worker_threads';
-import {PythonError, python} from '../../../jshost/js/index.mjs';
-import {heard, isRunning, pythonWith, wait, write} from '../support/private_python.mjs';
+import {PythonError, python} from '../../../../jshost/js/index.mjs';
+import {heard, isRunning, pythonWith, wait, write} from './private_python.mjs';
 
-const INDEX = new URL('../../../jshost/js/index.mjs', import.meta.url).href;
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const INDEX = new URL('../../../../jshost/js/index.mjs', import.meta.url).href;
+const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 /** How soon a worker must be gone when its program is. */
 const GONE_MS = 1000;
 
@@ -101,7 +101,19 @@ describe('a program', () => {
   });
 
   test('sees on its stderr what Python prints, unless it listens', async () => {
-    const {ended} = program('await py.say({text: "Größe 🙂"}); py.on("print", ({text}) => console.log("heard", text)); await py.say({text: "two"}); await py.end()');
+    const {ended} = program(`
+      const shown = new Promise((resolve) => {
+        const write = process.stderr.write;
+        process.stderr.write = function (...data) {
+          resolve();
+          return write.apply(this, data);
+        };
+      });
+      await py.say({text: "Größe 🙂"});
+      await shown; // a line may come later than the answer of its call
+      py.on("print", ({text}) => console.log("heard", text));
+      await py.say({text: "two"});
+      await py.end();`);
     assert.deepEqual(await ended, {status: 0, signal: null, stdout: 'heard two\n', stderr: 'Größe 🙂\n'});
   });
 });

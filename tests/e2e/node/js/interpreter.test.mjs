@@ -6,7 +6,7 @@ import {chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs'
 import {tmpdir} from 'node:os';
 import path from 'node:path';
 import {after, before, describe, test} from 'node:test';
-import {findPython} from '../../../jshost/js/discovery/interpreter.mjs';
+import {findPython} from '../../../../jshost/js/discovery/interpreter.mjs';
 
 /** @type {string} */
 let root;

@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import {inspect} from 'node:util';
 import {describe, test} from 'node:test';
-import {ConfigError, FunctionNotFound, FunctionTimeout, PythonError, python} from '../../../jshost/js/index.mjs';
-import {endLater, pythonWith, wait, write} from '../support/private_python.mjs';
+import {ConfigError, FunctionNotFound, FunctionTimeout, PythonError, python} from '../../../../jshost/js/index.mjs';
+import {endLater, pythonWith, wait, write} from './private_python.mjs';
 
 const MODEL = `
 import asyncio, threading, time

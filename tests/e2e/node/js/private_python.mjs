@@ -6,7 +6,7 @@ import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import path from 'node:path';
 import {after, afterEach} from 'node:test';
-import {python} from '../../../jshost/js/index.mjs';
+import {python} from '../../../../jshost/js/index.mjs';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'private-python-'));
 after(() => rmSync(folder, {recursive: true}));
@@ -29,7 +29,7 @@ export function write(name, text) {
  * A Python with a file of its own; it is ended behind the test.
  *
  * @param {string} text
- * @param {import('../../../jshost/js/embedding/python.mjs').PythonOptions} [options]
+ * @param {import('../../../../jshost/js/embedding/python.mjs').PythonOptions} [options]
  */
 export async function pythonWith(text, options) {
   return endLater(await python(write(`file_${open.length}_${process.hrtime.bigint()}.py`, text), options));
