@@ -83,26 +83,26 @@ async def _serve(arguments: dict[str, Any], writing: int) -> None:
     import psutil
 
     from .app import make_app, make_server
-    from .keeper import Keeper
+    from .supervisor import Supervisor
 
     folder, version = Path(arguments["folder"]), arguments["version"]
-    keeper = Keeper(folder)
+    supervisor = Supervisor(folder)
     token = secrets.token_urlsafe(32)
     # asyncio sets TCP_NODELAY only where TCP is named; without it every answer takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     listener.listen(1024)
-    server = make_server(make_app(keeper, token, version))
+    server = make_server(make_app(supervisor, token, version))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: asyncio.ensure_future(keeper.stop_all()))
+        loop.add_signal_handler(number, lambda: asyncio.ensure_future(supervisor.stop_all()))
     started_at = psutil.Process().create_time()
     port = listener.getsockname()[1]
     state = ManagerState(port, token, os.getpid(), started_at, version)
     state.write(folder)
     os.close(writing)
-    await keeper.over.wait()
+    await supervisor.over.wait()
     state.remove(folder)
     server.leave()
     await asyncio.wait([serving], timeout=2)

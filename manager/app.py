@@ -24,9 +24,9 @@ from starlette.routing import Route
 
 from jshost.exceptions import ConfigError, JSHostError
 
-from .hosts import Launch
-from .keeper import Keeper, Leaving
+from .host_process import HostLaunch
 from .ledger_actions import Holder
+from .supervisor import Leaving, Supervisor
 
 __all__ = ["make_app", "make_server"]
 
@@ -51,9 +51,9 @@ class TooLarge(BadRequest):
         return f"The body is too large: the limit is {BODY_LIMIT_BYTES} bytes."
 
 
-def make_app(keeper: Keeper, token: str, version: str) -> ASGIApp:
+def make_app(supervisor: Supervisor, token: str, version: str) -> ASGIApp:
     """The application, with every path behind the token."""
-    pages = Pages(keeper, version)
+    pages = Endpoints(supervisor, version)
     routes = [
         Route("/status", pages.status),
         *(
@@ -79,7 +79,7 @@ def make_app(keeper: Keeper, token: str, version: str) -> ASGIApp:
     return _guarded(Starlette(routes=routes, exception_handlers=handlers), token)
 
 
-class Server(uvicorn.Server):
+class ManagerServer(uvicorn.Server):
     """A server whose process handles its signals itself, and that sleeps while nobody asks."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -100,7 +100,7 @@ class Server(uvicorn.Server):
         return contextlib.nullcontext()
 
 
-def make_server(app: ASGIApp) -> Server:
+def make_server(app: ASGIApp) -> ManagerServer:
     """A uvicorn server for the application, on a listener that the caller opens."""
     config = uvicorn.Config(
         app,
@@ -112,14 +112,14 @@ def make_server(app: ASGIApp) -> Server:
         proxy_headers=False,
         timeout_graceful_shutdown=1,
     )
-    return Server(config)
+    return ManagerServer(config)
 
 
-class Pages:
+class Endpoints:
     """The endpoints; all but `/status` and `/manager/stop` take ``{"config": absolute path}``."""
 
-    def __init__(self, keeper: Keeper, version: str) -> None:
-        self._keeper = keeper
+    def __init__(self, supervisor: Supervisor, version: str) -> None:
+        self._supervisor = supervisor
         self._version = version
         self._started_at = time.time()
 
@@ -130,36 +130,36 @@ class Pages:
                 "version": self._version,
                 "pid": os.getpid(),
                 "uptime": round(time.time() - self._started_at, 3),
-                "hosts": self._keeper.describe(),
+                "hosts": self._supervisor.describe(),
             }
         )
 
     async def stop_manager(self, request: Request) -> Response:
-        await self._keeper.stop_all()
+        await self._supervisor.stop_all()
         return JSONResponse({"stopped": True})
 
     async def start(self, request: Request) -> Response:
-        return JSONResponse(await self._keeper.connect(_launch(await _body(request)), None))
+        return JSONResponse(await self._supervisor.connect(_launch(await _body(request)), None))
 
     async def connect(self, request: Request) -> Response:
         body = await _body(request)
-        return JSONResponse(await self._keeper.connect(_launch(body), _holder(body)))
+        return JSONResponse(await self._supervisor.connect(_launch(body), _holder(body)))
 
     async def disconnect(self, request: Request) -> Response:
         body = await _body(request)
-        self._keeper.disconnect(_config(body), _holder(body))
+        self._supervisor.disconnect(_config(body), _holder(body))
         return JSONResponse({"disconnected": True})
 
     async def stop(self, request: Request) -> Response:
-        await self._keeper.stop(_config(await _body(request)))
+        await self._supervisor.stop(_config(await _body(request)))
         return JSONResponse({"stopped": True})
 
     async def restart(self, request: Request) -> Response:
-        return JSONResponse(await self._keeper.restart(_launch(await _body(request))))
+        return JSONResponse(await self._supervisor.restart(_launch(await _body(request))))
 
     async def host_status(self, request: Request) -> Response:
         config = _config(await _body(request))
-        hosts = [host for host in self._keeper.describe() if host["config"] == config]
+        hosts = [host for host in self._supervisor.describe() if host["config"] == config]
         return JSONResponse({"running": bool(hosts), "host": hosts[0] if hosts else None})
 
 
@@ -219,7 +219,7 @@ def _holder(body: dict[str, Any]) -> Holder:
     return Holder(pid, float(started_at))
 
 
-def _launch(body: dict[str, Any]) -> Launch:
+def _launch(body: dict[str, Any]) -> HostLaunch:
     config, node, environment = _config(body), body.get("node"), body.get("environment")
     for name in ("python", "folder", "logfile"):
         if not _is_text(body.get(name)):
@@ -236,7 +236,7 @@ def _launch(body: dict[str, Any]) -> Launch:
             )
     python, folder, logfile = body["python"], body["folder"], body["logfile"]
     reload = body.get("reload") is True
-    return Launch(config, python, environment, folder, node, logfile, reload)
+    return HostLaunch(config, python, environment, folder, node, logfile, reload)
 
 
 def _is_text(value: Any) -> TypeGuard[str]:

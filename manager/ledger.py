@@ -3,7 +3,7 @@
 Runs in: manager. Events and the time go in as method calls; what must be done comes out as a list
 of actions, to be carried out in their order. Times are seconds of one monotonic clock.
 `next_wake` says when `tick` wants to be called. A waiter is whatever names a request; each is
-answered exactly once, with `Answer`, `Refuse` or `Stopped`.
+answered exactly once, with `Grant`, `Refuse` or `ReportStopped`.
 
 The words it uses stand in `ledger_actions`.
 """
@@ -18,19 +18,19 @@ from .ledger_actions import (
     SENTENCES,
     TRANSITIONS,
     Action,
-    Answer,
-    Exit,
+    ExitManager,
+    Grant,
     Holder,
     HolderStatus,
+    HostState,
     HostStatus,
     IllegalTransition,
-    Policy,
     Refusal,
     Refuse,
-    Start,
-    State,
-    Stop,
-    Stopped,
+    ReportStopped,
+    StartHost,
+    StopHost,
+    Timeouts,
 )
 
 __all__ = ["Ledger"]
@@ -39,7 +39,7 @@ __all__ = ["Ledger"]
 @dataclass(slots=True)
 class _Host:
     config: str
-    state: State = State.STARTING
+    state: HostState = HostState.STARTING
     due: float = math.inf
     """When it is stopped: STARTING, because it did not listen in time; IDLE, because it is idle."""
     timeout_s: float = math.inf
@@ -56,17 +56,17 @@ class _Host:
 class Ledger:
     """Keeps the hosts of one manager. Hosts are named by the path of their config file."""
 
-    def __init__(self, policy: Policy, now: float) -> None:
-        self.policy = policy
+    def __init__(self, timeouts: Timeouts, now: float) -> None:
+        self.timeouts = timeouts
         self.leaving = False
-        """It starts nothing any more: `stop_all` or Exit was said."""
+        """It starts nothing any more: `stop_all` was called, or `ExitManager` returned."""
         self._hosts: dict[str, _Host] = {}
         self._bereaved: set[tuple[str, Holder]] = set()
         """Who held a host that died, and has neither come back nor left."""
         self._bereft: set[tuple[str, Holder]] = set()
         """Who held a host that ended for good, and still lives: it gets no other one."""
         self._stop_all_waiters: list[Hashable] = []
-        self._stay_until = now + policy.disconnect_timeout_s
+        self._stay_until = now + timeouts.disconnect_timeout_s
         self._exited = False
 
     # Callers
@@ -102,7 +102,7 @@ class Ledger:
         self._forgive(config)
         host = self._hosts.get(config)
         if host is None:
-            return [Stopped(waiter), *self._leave_if_over(now)]
+            return [ReportStopped(waiter), *self._leave_if_over(now)]
         host.stop_waiters.append(waiter)
         return self._stop_by_hand(host)
 
@@ -135,7 +135,7 @@ class Ledger:
     ) -> list[Action]:
         """The process listens."""
         host = self._move(config, "started")
-        if host.state is State.STOPPING:
+        if host.state is HostState.STOPPING:
             return []
         return self._serve(host, disconnect_timeout_s, now)
 
@@ -149,7 +149,7 @@ class Ledger:
         `for_good`: those who held it while it ran must not be given another one.
         """
         error = SENTENCES[Refusal.START_FAILED].format(config=config)
-        if for_good and self.state(config) is State.RUNNING:
+        if for_good and self.state(config) is HostState.RUNNING:
             host = self._hosts[config]
             self._bereft.update((config, holder) for holder in host.holders)
             host.holders.clear()
@@ -181,7 +181,7 @@ class Ledger:
         actions: list[Action] = []
         for host in list(self._hosts.values()):
             if host.due <= now:
-                if host.state is State.STARTING:
+                if host.state is HostState.STARTING:
                     error = SENTENCES[Refusal.START_TIMEOUT].format(config=host.config)
                     actions += self._fail_start(host, Refusal.START_TIMEOUT, error, now)
                 actions += self._stop(host, "expire")
@@ -203,7 +203,7 @@ class Ledger:
         held = {holder for host in self._hosts.values() for holder in host.holders}
         return held | {holder for _, holder in self._bereaved | self._bereft}
 
-    def state(self, config: str) -> State | None:
+    def state(self, config: str) -> HostState | None:
         """The host's state, or None when there is none."""
         host = self._hosts.get(config)
         return host.state if host is not None else None
@@ -221,7 +221,7 @@ class Ledger:
                 waiting=len(host.waiters) + len(host.stop_waiters),
                 idle_s_left=(
                     max(0.0, host.due - now)
-                    if host.state is State.IDLE and math.isfinite(host.due)
+                    if host.state is HostState.IDLE and math.isfinite(host.due)
                     else None
                 ),
             )
@@ -244,23 +244,23 @@ class Ledger:
         host.waiters[waiter] = holder
         if holder is not None:
             host.holders.add(holder)
-        if host.state is State.IDLE:
+        if host.state is HostState.IDLE:
             if holder is not None:
                 self._move(config, "held")
             else:
                 host.due = now + host.timeout_s
-        if host.state in (State.RUNNING, State.IDLE):
+        if host.state in (HostState.RUNNING, HostState.IDLE):
             actions += self._answer(host)
         return actions
 
-    def _start(self, config: str, now: float, again: bool = False) -> Start:
+    def _start(self, config: str, now: float, again: bool = False) -> StartHost:
         host = self._move(config, "start")
-        host.due = now + self.policy.start_timeout_s
-        return Start(config, again)
+        host.due = now + self.timeouts.start_timeout_s
+        return StartHost(config, again)
 
     def _serve(self, host: _Host, timeout_s: float | None, now: float) -> list[Action]:
         """The host listens: answer those who wait; it is idle if they have all left meanwhile."""
-        host.timeout_s = self.policy.disconnect_timeout_s if timeout_s is None else timeout_s
+        host.timeout_s = self.timeouts.disconnect_timeout_s if timeout_s is None else timeout_s
         actions = self._answer(host)
         self._rest_if_unheld(host, now)
         return actions
@@ -269,8 +269,7 @@ class Ledger:
         waiters = host.waiters.items()
         pairs = [(waiter, (host.config, holder)) for waiter, holder in waiters]
         answers: list[Action] = [
-            Answer(waiter, host.config, restarted=claim in self._bereaved)
-            for waiter, claim in pairs
+            Grant(waiter, host.config, restarted=claim in self._bereaved) for waiter, claim in pairs
         ]
         self._bereaved.difference_update(claim for _, claim in pairs)
         host.waiters.clear()
@@ -293,7 +292,7 @@ class Ledger:
         return self._refuse(host, its_own, Refusal.DISCONNECTED)
 
     def _rest_if_unheld(self, host: _Host, now: float) -> None:
-        if host.state is State.RUNNING and not host.holders:
+        if host.state is HostState.RUNNING and not host.holders:
             self._move(host.config, "released")
             host.due = now + host.timeout_s
 
@@ -303,9 +302,9 @@ class Ledger:
         return self._refuse(host, list(host.waiters), Refusal.STOPPED) + self._stop(host, "stop")
 
     def _stop(self, host: _Host, event: str) -> list[Action]:
-        was_stopping = host.state is State.STOPPING
+        was_stopping = host.state is HostState.STOPPING
         self._move(host.config, event)
-        return [] if was_stopping else [Stop(host.config)]
+        return [] if was_stopping else [StopHost(host.config)]
 
     def _fail_start(self, host: _Host, why: Refusal, error: object, now: float) -> list[Action]:
         """Refuse those who wait. Who holds without waiting had the process before a restart."""
@@ -315,15 +314,15 @@ class Ledger:
         host.holders.clear()
         host.waiters.clear()
         # The callers were told at once and may come again at once, and others with them.
-        self._stay_until = now + self.policy.disconnect_timeout_s
+        self._stay_until = now + self.timeouts.disconnect_timeout_s
         return refusals
 
     def _gone(self, host: _Host, error: object, now: float) -> list[Action]:
         """The process of this host, which is forgotten by now, is no more."""
-        actions: list[Action] = [Stopped(waiter) for waiter in host.stop_waiters]
-        if host.state is State.STARTING:
+        actions: list[Action] = [ReportStopped(waiter) for waiter in host.stop_waiters]
+        if host.state is HostState.STARTING:
             actions += self._fail_start(host, Refusal.START_FAILED, error, now)
-        elif host.state is not State.STOPPING:
+        elif host.state is not HostState.STOPPING:
             self._bereaved.update((host.config, holder) for holder in host.holders)
         elif host.waiters:
             actions.append(self._start(host.config, now, host.again))
@@ -338,12 +337,12 @@ class Ledger:
     def _leave_if_over(self, now: float) -> list[Action]:
         if self._hosts:
             return []
-        actions: list[Action] = [Stopped(waiter) for waiter in self._stop_all_waiters]
+        actions: list[Action] = [ReportStopped(waiter) for waiter in self._stop_all_waiters]
         self._stop_all_waiters.clear()
         if self._bereaved or self._bereft or self._exited or now < self._stay_until:
             return actions
         self.leaving = self._exited = True
-        return [*actions, Exit()]
+        return [*actions, ExitManager()]
 
     def _move(self, config: str, event: str) -> _Host:
         """Make the transition. A host that is forgotten is returned in the state it had."""

@@ -23,24 +23,24 @@ __all__ = [
     "SENTENCES",
     "TRANSITIONS",
     "Action",
-    "Answer",
-    "Exit",
+    "ExitManager",
+    "Grant",
     "Holder",
     "HolderStatus",
+    "HostState",
     "HostStatus",
     "IllegalTransition",
-    "Policy",
     "Refusal",
     "Refuse",
-    "Start",
-    "State",
-    "Stop",
-    "Stopped",
+    "ReportStopped",
+    "StartHost",
+    "StopHost",
+    "Timeouts",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class Timeouts:
     """The numbers that the ledger goes by; times in seconds."""
 
     disconnect_timeout_s: float = 5.0
@@ -58,7 +58,7 @@ class Holder:
     started_at: float
 
 
-class State(enum.Enum):
+class HostState(enum.Enum):
     STARTING = "starting"
     RUNNING = "running"
     """It listens, and somebody holds it."""
@@ -67,32 +67,32 @@ class State(enum.Enum):
     STOPPING = "stopping"
 
 
-TRANSITIONS: dict[tuple[State | None, str], State | None] = {
-    (None, "start"): State.STARTING,
-    (None, "take_over"): State.RUNNING,
-    (State.STARTING, "started"): State.RUNNING,
-    (State.STARTING, "start_failed"): None,
-    (State.STARTING, "exited"): None,
-    (State.STARTING, "expire"): State.STOPPING,
-    (State.STARTING, "stop"): State.STOPPING,
-    (State.RUNNING, "released"): State.IDLE,
-    (State.RUNNING, "exited"): None,
-    (State.RUNNING, "stop"): State.STOPPING,
-    (State.IDLE, "held"): State.RUNNING,
-    (State.IDLE, "exited"): None,
-    (State.IDLE, "expire"): State.STOPPING,
-    (State.IDLE, "stop"): State.STOPPING,
-    (State.STOPPING, "stop"): State.STOPPING,
-    (State.STOPPING, "started"): State.STOPPING,  # its report and our Stop crossed
-    (State.STOPPING, "start_failed"): None,
-    (State.STOPPING, "exited"): None,
+TRANSITIONS: dict[tuple[HostState | None, str], HostState | None] = {
+    (None, "start"): HostState.STARTING,
+    (None, "take_over"): HostState.RUNNING,
+    (HostState.STARTING, "started"): HostState.RUNNING,
+    (HostState.STARTING, "start_failed"): None,
+    (HostState.STARTING, "exited"): None,
+    (HostState.STARTING, "expire"): HostState.STOPPING,
+    (HostState.STARTING, "stop"): HostState.STOPPING,
+    (HostState.RUNNING, "released"): HostState.IDLE,
+    (HostState.RUNNING, "exited"): None,
+    (HostState.RUNNING, "stop"): HostState.STOPPING,
+    (HostState.IDLE, "held"): HostState.RUNNING,
+    (HostState.IDLE, "exited"): None,
+    (HostState.IDLE, "expire"): HostState.STOPPING,
+    (HostState.IDLE, "stop"): HostState.STOPPING,
+    (HostState.STOPPING, "stop"): HostState.STOPPING,
+    (HostState.STOPPING, "started"): HostState.STOPPING,  # its report and our stop crossed
+    (HostState.STOPPING, "start_failed"): None,
+    (HostState.STOPPING, "exited"): None,
 }
 
 
 class IllegalTransition(Exception):
     """An event that a host's state does not allow: a bug in whoever sent the event."""
 
-    def __init__(self, config: str, state: State | None, event: str) -> None:
+    def __init__(self, config: str, state: HostState | None, event: str) -> None:
         name = state.name if state is not None else "no"
         super().__init__(f"host of {config!r} in {name} state cannot take {event!r}")
         self.config = config
@@ -127,7 +127,7 @@ SENTENCES: dict[Refusal, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartHost:
     """Start a process for this config; answer with `started` or `start_failed`."""
 
     config: str
@@ -136,14 +136,14 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StopHost:
     """End the process, by force when it does not go; answer with `exited`."""
 
     config: str
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Grant:
     """Tell the caller that the host listens."""
 
     waiter: Hashable
@@ -165,14 +165,14 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
+class ReportStopped:
     """Tell the caller that what it wanted stopped is gone."""
 
     waiter: Hashable
 
 
 @dataclass(frozen=True, slots=True)
-class Exit:
+class ExitManager:
     """Nothing is left to do: end the manager. It comes once, as the last action."""
 
 
@@ -191,4 +191,4 @@ class HostStatus(TypedDict):
     """None: it is not idle, or may be so for ever."""
 
 
-Action = Start | Stop | Answer | Refuse | Stopped | Exit
+Action = StartHost | StopHost | Grant | Refuse | ReportStopped | ExitManager

@@ -17,7 +17,7 @@ from typing import Any
 
 from jshost.exceptions import ConfigError
 from jshost.server.logs import set_up_logging
-from jshost.server.serve import Start, describe, serve
+from jshost.server.serve import ServeOptions, describe, serve
 
 
 def _run(arguments: dict[str, Any]) -> int:
@@ -36,7 +36,7 @@ def _run(arguments: dict[str, Any]) -> int:
         access_log=bool(arguments.get("accessLog")),
         as_json=arguments.get("logFormat") == "json",
     )
-    start = Start(
+    start = ServeOptions(
         config_file, overrides, node, arguments["json"], managed, bool(arguments.get("reload"))
     )
     code: int = _runner(serve(start))

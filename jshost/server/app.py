@@ -22,22 +22,22 @@ from starlette.routing import Route
 from jshost.exceptions import RemoteError, RequestError, from_envelope
 from jshost.pool.batch import Batch
 from jshost.protocol.multipart import decode_runs
-from jshost.server.http.caching import CacheableExchange, Kept
-from jshost.server.http.connection import Connection, Exchange
+from jshost.server.http.access_control import AccessControl, is_preflight, preflight_headers
+from jshost.server.http.access_log import REFUSALS, log_refusal
+from jshost.server.http.asgi import AsgiExchange
+from jshost.server.http.caching import CacheableExchange, CacheScope
+from jshost.server.http.connection import Exchange, ServerConnection
 from jshost.server.http.exchanges import BatchExchange, CallExchange, StreamExchange
 from jshost.server.http.known_heads import KnownHeads
-from jshost.server.http.refusals import REFUSALS, log_refusal
-from jshost.server.http.request_head import (
+from jshost.server.http.request import (
     Headers,
+    IncomingRequest,
     KnownCall,
-    Request,
     check_hash,
     data_of,
 )
 from jshost.server.http.responses import RETRY_AFTER_S, error_parts
-from jshost.server.http.safety import Gate, is_preflight, preflight_headers
 from jshost.server.metrics import HostMetrics
-from jshost.server.pages import Page
 from jshost.server.service import Route as FunctionRoute
 from jshost.server.service import Service
 
@@ -80,9 +80,9 @@ class App:
         self.known_heads = KnownHeads()
         for pool in service.pools:
             pool.statistics = self.metrics.statistics
-        self._gate = Gate(service.options, self._token, self.metrics.refused)
+        self._gate = AccessControl(service.options, self._token, self.metrics.refused)
         self.conceal = self._gate.conceal
-        self._kept = Kept.of(bool(self._token), bool(service.options.allowed_origins))
+        self._kept = CacheScope.of(bool(self._token), bool(service.options.allowed_origins))
 
     # connection.Handler
 
@@ -90,14 +90,14 @@ class App:
         self.metrics.refused[REFUSALS[status]] += 1
         log_refusal(status)
 
-    def recognize(self, data: bytes) -> Request | None:
+    def recognize(self, data: bytes) -> IncomingRequest | None:
         """The request in `data`, if one with the same head has been admitted before."""
         request = self.known_heads.recognize(data)
         if request is not None:
             request.request_id = next(self._request_ids)
         return request
 
-    def admit(self, request: Request) -> int:
+    def admit(self, request: IncomingRequest) -> int:
         """Refuse what is refused whatever its body says; returns the limit of the body.
 
         Of `known_heads` it is asked once: what it says must depend on the head and the options
@@ -119,7 +119,7 @@ class App:
             return PAGE_BODY_BYTES
         return self._service.options.request_data_limit
 
-    def begin(self, request: Request, connection: Connection) -> Exchange | None:
+    def begin(self, request: IncomingRequest, connection: ServerConnection) -> Exchange | None:
         if self.draining:
             request.keep_alive = False
         call = request.call
@@ -134,7 +134,7 @@ class App:
         elif path == BATCH_PATH:
             name = None
         else:
-            return Page(self._pages, request, connection)
+            return AsgiExchange(self._pages, request, connection)
         if self._service.reloader is not None:
             return Freshening(self, request, name, connection)
         return self.begin_calls(request, name, connection)
@@ -142,7 +142,7 @@ class App:
     # Calls
 
     def begin_calls(
-        self, request: Request, name: str | None, connection: Connection
+        self, request: IncomingRequest, name: str | None, connection: ServerConnection
     ) -> Exchange | None:
         """Hand a request's call, or its batch of calls (name None), to the pools."""
         if request.call is not None:
@@ -167,7 +167,7 @@ class App:
         return self._begin_call(request, call, connection)
 
     def _begin_call(
-        self, request: Request, call: KnownCall, connection: Connection
+        self, request: IncomingRequest, call: KnownCall, connection: ServerConnection
     ) -> Exchange | None:
         name, content_type, timeout_s, _, wants_stream, is_addressed = call
         route = self._service.routes.get(name) or self._route(name)
@@ -197,10 +197,10 @@ class App:
 
     def _begin_batch(
         self,
-        request: Request,
+        request: IncomingRequest,
         content_type: str | None,
         timeout_s: float | None,
-        connection: Connection,
+        connection: ServerConnection,
     ) -> Exchange:
         headers = request.headers
         try:
@@ -219,7 +219,7 @@ class App:
             lambda tell: Batch(runs, self._route, request_id, timeout_s, traceparent, tell),
         )
 
-    def _check_call(self, request: Request, name: str | None) -> None:
+    def _check_call(self, request: IncomingRequest, name: str | None) -> None:
         """Raises: RemoteError: a method that is not for this, or no such function."""
         method = request.head.method
         if method == "POST" and name is None:
@@ -235,7 +235,7 @@ class App:
             raise from_envelope({"code": "unknown_function", "message": message}, name=name)
         return route
 
-    async def freshen(self, request: Request, name: str | None) -> None:
+    async def freshen(self, request: IncomingRequest, name: str | None) -> None:
         """With --reload: return once the code is as the files are now.
 
         Raises:
@@ -303,7 +303,7 @@ class Freshening:
     """With --reload: a request that waits until the code is as its files are now."""
 
     def __init__(
-        self, app: App, request: Request, name: str | None, connection: Connection
+        self, app: App, request: IncomingRequest, name: str | None, connection: ServerConnection
     ) -> None:
         self._app = app
         self._request = request

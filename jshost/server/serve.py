@@ -23,15 +23,15 @@ from jshost.exceptions import ConfigError
 from jshost.server.generations import Generations
 from jshost.server.http.listeners import Listeners
 from jshost.server.logs import reopen_log
-from jshost.server.reload import Reloader
+from jshost.server.reloader import Reloader
 from jshost.server.service import Service
 from jshost.server.systemd import Systemd
 
 if TYPE_CHECKING:
     from jshost.server.app import App
-    from jshost.server.http.acceptor import HttpServer
+    from jshost.server.http.http_server import HttpServer
 
-__all__ = ["Start", "describe", "serve"]
+__all__ = ["ServeOptions", "describe", "serve"]
 
 logger = logging.getLogger("jshost.host")
 
@@ -119,7 +119,7 @@ async def _watch_owner(signals: Signals) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class ServeOptions:
     """How a host was asked to serve. A managed one also stops some seconds after the manager,
     which holds its stdin, has died."""
 
@@ -150,7 +150,7 @@ def free_files() -> int:
     return sys.maxsize if limit == resource.RLIM_INFINITY else limit - OWN_FILES
 
 
-async def serve(start: Start) -> int:
+async def serve(start: ServeOptions) -> int:
     """Serve a config file until a signal ends it. Returns the exit code.
 
     Raises:
@@ -171,7 +171,7 @@ async def serve(start: Start) -> int:
     try:
         service.begin()
         from jshost.server.app import App  # its imports take as long as the worker's start
-        from jshost.server.http.safety import read_token, warn_if_open
+        from jshost.server.http.access_control import read_token, warn_if_open
 
         starting = asyncio.ensure_future(service.start())
         await _first(starting, asyncio.ensure_future(signals.soft.wait()))
@@ -190,7 +190,7 @@ async def serve(start: Start) -> int:
 
 
 async def _run(
-    start: Start,
+    start: ServeOptions,
     generations: Generations,
     app: App,
     listeners: Listeners,
@@ -198,7 +198,7 @@ async def _run(
     systemd: Systemd,
     token: str,
 ) -> int:
-    from jshost.server.http.acceptor import HttpServer
+    from jshost.server.http.http_server import HttpServer
 
     url, service = listeners.url, generations.current
     service.options = dataclasses.replace(service.options, port=listeners.port)

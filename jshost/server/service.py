@@ -10,7 +10,7 @@ from typing import Any
 from jshost.exceptions import ConfigError
 from jshost.pool.options import HostOptions
 from jshost.pool.registry import Pools, Route
-from jshost.server.reload import Reloader
+from jshost.server.reloader import Reloader
 
 __all__ = ["Route", "Service"]
 

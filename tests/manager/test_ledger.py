@@ -14,17 +14,17 @@ from jshost_manager.ledger import Ledger
 from jshost_manager.ledger_actions import (
     TRANSITIONS,
     Action,
-    Answer,
-    Exit,
+    ExitManager,
+    Grant,
     Holder,
+    HostState,
     IllegalTransition,
-    Policy,
     Refusal,
     Refuse,
-    Start,
-    State,
-    Stop,
-    Stopped,
+    ReportStopped,
+    StartHost,
+    StopHost,
+    Timeouts,
 )
 
 APP = "/app/host.config.py"
@@ -34,7 +34,7 @@ BEN = Holder(102, 2.5)
 
 
 def new_ledger() -> Ledger:
-    return Ledger(Policy(), 0.0)
+    return Ledger(Timeouts(), 0.0)
 
 
 def running(*holders: Holder, config: str = APP) -> Ledger:
@@ -48,14 +48,14 @@ def running(*holders: Holder, config: str = APP) -> Ledger:
 
 
 def stopping(*holders: Holder) -> Ledger:
-    """The same at 2.0, with a Stop by hand on its way."""
+    """The same at 2.0, with a stop by hand on its way."""
     ledger = running(*holders)
     ledger.stop(APP, "stop", 2.0)
     return ledger
 
 
 def refused(actions: list[Action]) -> list[tuple[object, Refusal]]:
-    assert all(isinstance(action, Refuse | Stop | Exit) for action in actions)
+    assert all(isinstance(action, Refuse | StopHost | ExitManager) for action in actions)
     return [(action.waiter, action.why) for action in actions if isinstance(action, Refuse)]
 
 
@@ -64,10 +64,10 @@ def refused(actions: list[Action]) -> list[tuple[object, Refusal]]:
 
 def test_the_first_who_comes_has_the_host_started_and_is_answered_when_it_listens() -> None:
     ledger = new_ledger()
-    assert ledger.connect(APP, ANN, 1, 0.0) == [Start(APP)]
-    assert ledger.state(APP) is State.STARTING
-    assert ledger.started(APP, 0.5) == [Answer(1, APP)]
-    assert ledger.state(APP) is State.RUNNING
+    assert ledger.connect(APP, ANN, 1, 0.0) == [StartHost(APP)]
+    assert ledger.state(APP) is HostState.STARTING
+    assert ledger.started(APP, 0.5) == [Grant(1, APP)]
+    assert ledger.state(APP) is HostState.RUNNING
 
 
 def test_all_who_come_meanwhile_wait_for_the_same_start() -> None:
@@ -75,27 +75,27 @@ def test_all_who_come_meanwhile_wait_for_the_same_start() -> None:
     ledger.connect(APP, ANN, 1, 0.0)
     assert ledger.connect(APP, BEN, 2, 0.1) == []
     assert ledger.connect(APP, ANN, 3, 0.2) == []
-    assert ledger.started(APP, 0.5) == [Answer(1, APP), Answer(2, APP), Answer(3, APP)]
+    assert ledger.started(APP, 0.5) == [Grant(1, APP), Grant(2, APP), Grant(3, APP)]
 
 
 def test_a_host_that_runs_is_had_at_once() -> None:
-    assert running(ANN).connect(APP, BEN, 1, 2.0) == [Answer(1, APP)]
+    assert running(ANN).connect(APP, BEN, 1, 2.0) == [Grant(1, APP)]
 
 
 def test_each_config_has_a_host_of_its_own() -> None:
     ledger = running(ANN)
-    assert ledger.connect(SHOP, ANN, 1, 2.0) == [Start(SHOP)]
+    assert ledger.connect(SHOP, ANN, 1, 2.0) == [StartHost(SHOP)]
     assert ledger.start_failed(SHOP, "no such file", 2.1)[0] == Refuse(
         1, "no such file", Refusal.START_FAILED
     )
-    assert ledger.state(APP) is State.RUNNING
+    assert ledger.state(APP) is HostState.RUNNING
 
 
 def test_a_client_has_one_connection_however_often_it_connects() -> None:
     ledger = running(ANN)
     ledger.connect(APP, ANN, 1, 2.0)
     ledger.disconnect(APP, ANN, 3.0)
-    assert ledger.state(APP) is State.IDLE
+    assert ledger.state(APP) is HostState.IDLE
 
 
 def test_another_process_with_the_same_id_is_another_client() -> None:
@@ -104,15 +104,15 @@ def test_another_process_with_the_same_id_is_another_client() -> None:
     ledger.connect(APP, later, 1, 2.0)
     ledger.disconnect(APP, ANN, 3.0)
     assert ledger.holders() == {later}
-    assert ledger.state(APP) is State.RUNNING
+    assert ledger.state(APP) is HostState.RUNNING
 
 
 def test_a_host_can_be_started_without_holding_it() -> None:
     ledger = new_ledger()
-    assert ledger.start(APP, 1, 0.0) == [Start(APP)]
-    assert ledger.started(APP, 1.0) == [Answer(1, APP)]
+    assert ledger.start(APP, 1, 0.0) == [StartHost(APP)]
+    assert ledger.started(APP, 1.0) == [Grant(1, APP)]
     assert ledger.next_wake == 6.0
-    assert ledger.start(APP, 2, 4.0) == [Answer(2, APP)]
+    assert ledger.start(APP, 2, 4.0) == [Grant(2, APP)]
     assert ledger.next_wake == 9.0, "it was asked for a moment ago"
 
 
@@ -129,7 +129,7 @@ def test_a_failed_start_is_told_to_all_who_wait_and_costs_the_next_nothing() -> 
         Refuse(2, error, Refusal.START_FAILED),
     ]
     assert ledger.holders() == set()
-    assert ledger.connect(APP, ANN, 3, 1.1) == [Start(APP)]
+    assert ledger.connect(APP, ANN, 3, 1.1) == [StartHost(APP)]
 
 
 def test_a_process_that_ends_while_it_starts_is_a_failed_start() -> None:
@@ -146,9 +146,9 @@ def test_a_process_that_ends_while_it_starts_is_a_failed_start() -> None:
 def test_after_a_failed_start_the_manager_stays_for_those_who_come_again() -> None:
     ledger = new_ledger()
     ledger.connect(APP, ANN, 1, 0.0)
-    assert Exit() not in ledger.start_failed(APP, "error", 1.0)
+    assert ExitManager() not in ledger.start_failed(APP, "error", 1.0)
     assert ledger.next_wake == 6.0
-    assert ledger.tick(6.0) == [Exit()]
+    assert ledger.tick(6.0) == [ExitManager()]
 
 
 def test_a_start_that_never_reports_back_is_stopped() -> None:
@@ -158,12 +158,12 @@ def test_a_start_that_never_reports_back_is_stopped() -> None:
     assert ledger.tick(59.9) == []
     actions = ledger.tick(60.0)
     assert refused(actions) == [(1, Refusal.START_TIMEOUT)]
-    assert actions[-1] == Stop(APP)
+    assert actions[-1] == StopHost(APP)
     assert ledger.holders() == set()
     assert ledger.started(APP, 60.1) == [], "too late"
-    assert ledger.state(APP) is State.STOPPING
+    assert ledger.state(APP) is HostState.STOPPING
     assert ledger.exited(APP, 61.0) == []
-    assert ledger.tick(65.0) == [Exit()]
+    assert ledger.tick(65.0) == [ExitManager()]
 
 
 # The last one leaves
@@ -172,19 +172,19 @@ def test_a_start_that_never_reports_back_is_stopped() -> None:
 def test_the_host_waits_for_someone_to_come_back_and_then_goes_and_the_manager_too() -> None:
     ledger = running(ANN, BEN)
     assert ledger.disconnect(APP, ANN, 2.0) == []
-    assert ledger.state(APP) is State.RUNNING
+    assert ledger.state(APP) is HostState.RUNNING
     assert ledger.disconnect(APP, BEN, 3.0) == []
-    assert ledger.state(APP) is State.IDLE
+    assert ledger.state(APP) is HostState.IDLE
     assert ledger.next_wake == 8.0
     assert ledger.tick(7.9) == []
-    assert ledger.tick(8.0) == [Stop(APP)]
-    assert ledger.exited(APP, 8.1) == [Exit()]
+    assert ledger.tick(8.0) == [StopHost(APP)]
+    assert ledger.exited(APP, 8.1) == [ExitManager()]
 
 
 def test_who_comes_back_in_time_finds_the_same_host() -> None:
     ledger = running(ANN)
     ledger.disconnect(APP, ANN, 2.0)
-    assert ledger.connect(APP, ANN, 1, 6.9) == [Answer(1, APP)]
+    assert ledger.connect(APP, ANN, 1, 6.9) == [Grant(1, APP)]
     assert ledger.next_wake == math.inf
     assert ledger.tick(100.0) == []
     ledger.disconnect(APP, ANN, 200.0)
@@ -200,12 +200,12 @@ def test_a_config_file_names_its_own_time() -> None:
 
 def test_who_comes_while_the_host_stops_waits_for_the_next_one() -> None:
     ledger = running()
-    assert ledger.tick(6.0) == [Stop(APP)]
+    assert ledger.tick(6.0) == [StopHost(APP)]
     assert ledger.connect(APP, ANN, 1, 6.1) == []
-    assert ledger.exited(APP, 6.2) == [Start(APP)]
+    assert ledger.exited(APP, 6.2) == [StartHost(APP)]
     assert ledger.next_wake == 66.2
-    assert ledger.started(APP, 7.0) == [Answer(1, APP)]
-    assert ledger.state(APP) is State.RUNNING
+    assert ledger.started(APP, 7.0) == [Grant(1, APP)]
+    assert ledger.state(APP) is HostState.RUNNING
 
 
 def test_who_leaves_before_the_host_has_stopped_does_not_have_it_started() -> None:
@@ -213,7 +213,7 @@ def test_who_leaves_before_the_host_has_stopped_does_not_have_it_started() -> No
     ledger.tick(6.0)
     ledger.connect(APP, ANN, 1, 6.1)
     assert refused(ledger.disconnect(APP, ANN, 6.2)) == [(1, Refusal.DISCONNECTED)]
-    assert ledger.exited(APP, 6.3) == [Exit()]
+    assert ledger.exited(APP, 6.3) == [ExitManager()]
 
 
 def test_who_leaves_before_the_host_listens_is_not_answered_any_more() -> None:
@@ -221,7 +221,7 @@ def test_who_leaves_before_the_host_listens_is_not_answered_any_more() -> None:
     ledger.connect(APP, ANN, 1, 0.0)
     assert refused(ledger.disconnect(APP, ANN, 0.1)) == [(1, Refusal.DISCONNECTED)]
     assert ledger.started(APP, 1.0) == []
-    assert ledger.state(APP) is State.IDLE
+    assert ledger.state(APP) is HostState.IDLE
     assert ledger.next_wake == 6.0
 
 
@@ -230,8 +230,8 @@ def test_a_client_that_was_killed_leaves_every_host() -> None:
     ledger.connect(SHOP, ANN, 1, 2.0)
     ledger.connect(SHOP, BEN, 2, 2.0)
     assert refused(ledger.holder_gone(ANN, 3.0)) == [(1, Refusal.DISCONNECTED)]
-    assert ledger.state(APP) is State.IDLE
-    assert ledger.started(SHOP, 3.5) == [Answer(2, SHOP)]
+    assert ledger.state(APP) is HostState.IDLE
+    assert ledger.started(SHOP, 3.5) == [Grant(2, SHOP)]
     assert ledger.holders() == {BEN}
 
 
@@ -247,7 +247,7 @@ def test_one_hosts_end_is_not_the_managers_while_there_is_another() -> None:
     ledger = running(ANN)
     ledger.start(SHOP, 1, 1.0)
     ledger.started(SHOP, 1.0)
-    assert ledger.tick(6.0) == [Stop(SHOP)]
+    assert ledger.tick(6.0) == [StopHost(SHOP)]
     assert ledger.exited(SHOP, 6.1) == []
 
 
@@ -257,17 +257,17 @@ def test_one_hosts_end_is_not_the_managers_while_there_is_another() -> None:
 def test_after_a_death_the_next_call_starts_another_host_and_says_so() -> None:
     ledger = running(ANN)
     assert ledger.exited(APP, 2.0) == []
-    assert ledger.connect(APP, ANN, 1, 3600.0) == [Start(APP)]
-    assert ledger.started(APP, 3601.0) == [Answer(1, APP, restarted=True)]
-    assert ledger.connect(APP, ANN, 2, 3602.0) == [Answer(2, APP)], "it is said once"
+    assert ledger.connect(APP, ANN, 1, 3600.0) == [StartHost(APP)]
+    assert ledger.started(APP, 3601.0) == [Grant(1, APP, restarted=True)]
+    assert ledger.connect(APP, ANN, 2, 3602.0) == [Grant(2, APP)], "it is said once"
 
 
 def test_only_those_who_held_the_host_hear_of_its_death() -> None:
     ledger = running(ANN)
     ledger.exited(APP, 2.0)
     ledger.connect(APP, BEN, 1, 2.1)
-    assert ledger.started(APP, 3.0) == [Answer(1, APP)]
-    assert ledger.connect(APP, ANN, 2, 4.0) == [Answer(2, APP, restarted=True)]
+    assert ledger.started(APP, 3.0) == [Grant(1, APP)]
+    assert ledger.connect(APP, ANN, 2, 4.0) == [Grant(2, APP, restarted=True)]
 
 
 def test_a_death_is_told_also_when_the_first_try_after_it_failed() -> None:
@@ -276,7 +276,7 @@ def test_a_death_is_told_also_when_the_first_try_after_it_failed() -> None:
     ledger.connect(APP, ANN, 1, 3.0)
     ledger.start_failed(APP, "error", 3.1)
     ledger.connect(APP, ANN, 2, 4.0)
-    assert ledger.started(APP, 5.0) == [Answer(2, APP, restarted=True)]
+    assert ledger.started(APP, 5.0) == [Grant(2, APP, restarted=True)]
 
 
 def test_the_manager_stays_until_those_whose_host_died_come_again_or_leave() -> None:
@@ -286,19 +286,19 @@ def test_the_manager_stays_until_those_whose_host_died_come_again_or_leave() -> 
     assert ledger.next_wake == math.inf
     assert ledger.tick(1000.0) == []
     assert ledger.holder_gone(BEN, 1001.0) == []
-    assert ledger.disconnect(APP, ANN, 1002.0) == [Exit()]
+    assert ledger.disconnect(APP, ANN, 1002.0) == [ExitManager()]
 
 
 def test_the_manager_leaves_when_the_last_whose_host_died_was_killed() -> None:
     ledger = running(ANN)
     ledger.exited(APP, 2.0)
-    assert ledger.holder_gone(ANN, 3.0) == [Exit()]
+    assert ledger.holder_gone(ANN, 3.0) == [ExitManager()]
 
 
 def test_the_death_of_an_idle_host_is_nobodys_loss() -> None:
     ledger = running(ANN)
     ledger.disconnect(APP, ANN, 2.0)
-    assert ledger.exited(APP, 3.0) == [Exit()]
+    assert ledger.exited(APP, 3.0) == [ExitManager()]
 
 
 # A host ends for good
@@ -318,14 +318,14 @@ def test_who_held_a_host_that_ended_for_good_gets_no_other_one() -> None:
         assert isinstance(refusal, Refuse)
         assert (refusal.waiter, refusal.why) == (waiter, Refusal.NO_RESPAWN)
         assert APP in str(refusal.error)
-    assert ledger.connect(SHOP, ANN, 9, 1000.0) == [Start(SHOP)]
+    assert ledger.connect(SHOP, ANN, 9, 1000.0) == [StartHost(SHOP)]
 
 
 def test_a_new_program_gets_another_one() -> None:
     ledger = bereft()
     newcomer = Holder(ANN.pid, 1000.0)
-    assert ledger.connect(APP, newcomer, 1, 1001.0) == [Start(APP)]
-    assert ledger.started(APP, 1002.0) == [Answer(1, APP)]
+    assert ledger.connect(APP, newcomer, 1, 1001.0) == [StartHost(APP)]
+    assert ledger.started(APP, 1002.0) == [Grant(1, APP)]
     assert refused(ledger.connect(APP, ANN, 2, 1003.0)) == [(2, Refusal.NO_RESPAWN)]
     assert ledger.describe(1003.0)[0]["holders"] == [{"pid": ANN.pid, "started_at": 1000.0}]
 
@@ -337,27 +337,27 @@ def test_the_manager_stays_as_long_as_they_live_also_when_they_disconnect() -> N
     assert ledger.disconnect(APP, ANN, 3.0) == []
     assert refused(ledger.connect(APP, ANN, 1, 4.0)) == [(1, Refusal.NO_RESPAWN)]
     assert ledger.holder_gone(ANN, 5.0) == []
-    assert ledger.holder_gone(BEN, 6.0) == [Exit()]
+    assert ledger.holder_gone(BEN, 6.0) == [ExitManager()]
 
 
 def test_a_stop_or_restart_by_hand_forgives() -> None:
     stopped, restarted = bereft(), bereft()
-    assert stopped.stop(APP, 1, 3.0) == [Stopped(1), Exit()]
-    assert restarted.restart(APP, 1, 3.0) == [Start(APP)]
-    assert restarted.started(APP, 4.0) == [Answer(1, APP)]
-    assert restarted.connect(APP, ANN, 2, 5.0) == [Answer(2, APP)]
+    assert stopped.stop(APP, 1, 3.0) == [ReportStopped(1), ExitManager()]
+    assert restarted.restart(APP, 1, 3.0) == [StartHost(APP)]
+    assert restarted.started(APP, 4.0) == [Grant(1, APP)]
+    assert restarted.connect(APP, ANN, 2, 5.0) == [Grant(2, APP)]
 
 
 def test_who_does_not_hold_it_loses_nothing() -> None:
     ledger = running(ANN)
     ledger.disconnect(APP, ANN, 2.0)
-    assert ledger.exited(APP, 3.0, for_good=True) == [Exit()]
+    assert ledger.exited(APP, 3.0, for_good=True) == [ExitManager()]
 
 
 def test_an_end_that_was_asked_for_is_not_for_good() -> None:
     ledger = running(ANN)
     ledger.restart(APP, 1, 2.0)
-    assert ledger.exited(APP, 2.5, for_good=True) == [Start(APP, again=True)]
+    assert ledger.exited(APP, 2.5, for_good=True) == [StartHost(APP, again=True)]
 
 
 # By hand
@@ -365,14 +365,14 @@ def test_an_end_that_was_asked_for_is_not_for_good() -> None:
 
 def test_a_stop_by_hand_does_not_ask_who_holds_the_host() -> None:
     ledger = running(ANN)
-    assert ledger.stop(APP, 1, 2.0) == [Stop(APP)]
+    assert ledger.stop(APP, 1, 2.0) == [StopHost(APP)]
     assert ledger.holders() == set()
-    assert ledger.exited(APP, 2.5) == [Stopped(1), Exit()]
+    assert ledger.exited(APP, 2.5) == [ReportStopped(1), ExitManager()]
 
 
 def test_what_does_not_run_is_stopped_at_once() -> None:
     ledger = running(ANN)
-    assert ledger.stop(SHOP, 1, 2.0) == [Stopped(1)]
+    assert ledger.stop(SHOP, 1, 2.0) == [ReportStopped(1)]
 
 
 def test_who_is_stopped_while_waiting_is_told() -> None:
@@ -380,43 +380,43 @@ def test_who_is_stopped_while_waiting_is_told() -> None:
     ledger.connect(APP, ANN, 1, 0.0)
     actions = ledger.stop(APP, 2, 0.1)
     assert refused(actions) == [(1, Refusal.STOPPED)]
-    assert actions[-1] == Stop(APP)
-    assert ledger.start_failed(APP, "it was killed", 0.2) == [Stopped(2), Exit()]
+    assert actions[-1] == StopHost(APP)
+    assert ledger.start_failed(APP, "it was killed", 0.2) == [ReportStopped(2), ExitManager()]
 
 
 def test_two_stops_are_one() -> None:
     ledger = stopping(ANN)
     assert ledger.stop(APP, 2, 2.1) == []
-    assert ledger.exited(APP, 2.5) == [Stopped("stop"), Stopped(2), Exit()]
+    assert ledger.exited(APP, 2.5) == [ReportStopped("stop"), ReportStopped(2), ExitManager()]
 
 
 def test_who_comes_after_a_stop_has_the_host_started_again() -> None:
     ledger = stopping(ANN)
     assert ledger.connect(APP, ANN, 2, 2.1) == []
-    assert ledger.exited(APP, 2.5) == [Stopped("stop"), Start(APP)]
-    assert ledger.started(APP, 3.0) == [Answer(2, APP)], "who stops a host knows of it"
+    assert ledger.exited(APP, 2.5) == [ReportStopped("stop"), StartHost(APP)]
+    assert ledger.started(APP, 3.0) == [Grant(2, APP)], "who stops a host knows of it"
 
 
 def test_a_stop_ends_the_memory_of_a_death() -> None:
     ledger = running(ANN)
     ledger.exited(APP, 2.0)
-    assert ledger.stop(APP, 1, 3.0) == [Stopped(1), Exit()]
+    assert ledger.stop(APP, 1, 3.0) == [ReportStopped(1), ExitManager()]
 
 
 def test_a_restart_keeps_the_connections_and_says_that_it_is_one() -> None:
     ledger = running(ANN)
-    assert ledger.restart(APP, 1, 2.0) == [Stop(APP)]
-    assert ledger.exited(APP, 2.5) == [Start(APP, again=True)]
-    assert ledger.started(APP, 3.0) == [Answer(1, APP)]
+    assert ledger.restart(APP, 1, 2.0) == [StopHost(APP)]
+    assert ledger.exited(APP, 2.5) == [StartHost(APP, again=True)]
+    assert ledger.started(APP, 3.0) == [Grant(1, APP)]
     assert ledger.holders() == {ANN}
-    assert ledger.state(APP) is State.RUNNING
+    assert ledger.state(APP) is HostState.RUNNING
 
 
 def test_a_restart_of_what_does_not_run_is_a_start() -> None:
     ledger = new_ledger()
-    assert ledger.restart(APP, 1, 0.0) == [Start(APP)]
-    assert ledger.started(APP, 1.0) == [Answer(1, APP)]
-    assert ledger.state(APP) is State.IDLE
+    assert ledger.restart(APP, 1, 0.0) == [StartHost(APP)]
+    assert ledger.started(APP, 1.0) == [Grant(1, APP)]
+    assert ledger.state(APP) is HostState.IDLE
 
 
 def test_restarts_that_meet_are_one() -> None:
@@ -425,23 +425,23 @@ def test_restarts_that_meet_are_one() -> None:
     assert ledger.restart(APP, 2, 2.1) == []
     assert ledger.connect(APP, BEN, 3, 2.2) == []
     ledger.exited(APP, 2.5)
-    assert ledger.started(APP, 3.0) == [Answer(1, APP), Answer(2, APP), Answer(3, APP)]
+    assert ledger.started(APP, 3.0) == [Grant(1, APP), Grant(2, APP), Grant(3, APP)]
 
 
 def test_a_restart_during_a_start_runs_the_newest_code_for_all_who_wait() -> None:
     ledger = new_ledger()
     ledger.connect(APP, ANN, 1, 0.0)
-    assert ledger.restart(APP, 2, 0.1) == [Stop(APP)]
+    assert ledger.restart(APP, 2, 0.1) == [StopHost(APP)]
     assert ledger.started(APP, 0.2) == [], "that was the old process"
-    assert ledger.exited(APP, 0.3) == [Start(APP, again=True)]
-    assert ledger.started(APP, 1.0) == [Answer(1, APP), Answer(2, APP)]
+    assert ledger.exited(APP, 0.3) == [StartHost(APP, again=True)]
+    assert ledger.started(APP, 1.0) == [Grant(1, APP), Grant(2, APP)]
 
 
 def test_a_stop_after_a_restart_is_the_last_word() -> None:
     ledger = running(ANN)
     ledger.restart(APP, 1, 2.0)
     assert refused(ledger.stop(APP, 2, 2.1)) == [(1, Refusal.STOPPED)]
-    assert ledger.exited(APP, 2.5) == [Stopped(2), Exit()]
+    assert ledger.exited(APP, 2.5) == [ReportStopped(2), ExitManager()]
 
 
 def test_who_comes_after_that_gets_a_new_host_and_not_the_restarted_one() -> None:
@@ -449,13 +449,13 @@ def test_who_comes_after_that_gets_a_new_host_and_not_the_restarted_one() -> Non
     ledger.restart(APP, 1, 2.0)
     ledger.stop(APP, 2, 2.1)
     ledger.connect(APP, ANN, 3, 2.2)
-    assert ledger.exited(APP, 2.5) == [Stopped(2), Start(APP, again=False)]
+    assert ledger.exited(APP, 2.5) == [ReportStopped(2), StartHost(APP, again=False)]
 
 
 def test_a_restart_after_a_stop_is_the_last_word() -> None:
     ledger = stopping(ANN)
     assert ledger.restart(APP, 2, 2.1) == []
-    assert ledger.exited(APP, 2.5) == [Stopped("stop"), Start(APP, again=True)]
+    assert ledger.exited(APP, 2.5) == [ReportStopped("stop"), StartHost(APP, again=True)]
 
 
 def test_a_restart_that_fails_has_cost_its_holders_their_host() -> None:
@@ -464,7 +464,7 @@ def test_a_restart_that_fails_has_cost_its_holders_their_host() -> None:
     ledger.exited(APP, 2.5)
     assert ledger.start_failed(APP, "error", 3.0) == [Refuse(1, "error", Refusal.START_FAILED)]
     ledger.connect(APP, ANN, 2, 4.0)
-    assert ledger.started(APP, 5.0) == [Answer(2, APP, restarted=True)]
+    assert ledger.started(APP, 5.0) == [Grant(2, APP, restarted=True)]
 
 
 def test_stop_all_ends_every_host_and_then_the_manager() -> None:
@@ -472,9 +472,12 @@ def test_stop_all_ends_every_host_and_then_the_manager() -> None:
     ledger.connect(SHOP, BEN, 1, 1.5)
     actions = ledger.stop_all(2, 2.0)
     assert refused(actions) == [(1, Refusal.STOPPED)]
-    assert [action for action in actions if isinstance(action, Stop)] == [Stop(APP), Stop(SHOP)]
+    assert [action for action in actions if isinstance(action, StopHost)] == [
+        StopHost(APP),
+        StopHost(SHOP),
+    ]
     assert ledger.exited(SHOP, 2.5) == []
-    assert ledger.exited(APP, 2.6) == [Stopped(2), Exit()]
+    assert ledger.exited(APP, 2.6) == [ReportStopped(2), ExitManager()]
 
 
 def test_a_manager_that_was_told_to_stop_starts_nothing_any_more() -> None:
@@ -484,13 +487,13 @@ def test_a_manager_that_was_told_to_stop_starts_nothing_any_more() -> None:
     assert refused(ledger.start(SHOP, 3, 2.1)) == [(3, Refusal.LEAVING)]
     assert refused(ledger.restart(APP, 4, 2.1)) == [(4, Refusal.LEAVING)]
     assert ledger.stop(APP, 5, 2.2) == []
-    assert ledger.exited(APP, 2.5) == [Stopped(5), Stopped(1), Exit()]
+    assert ledger.exited(APP, 2.5) == [ReportStopped(5), ReportStopped(1), ExitManager()]
 
 
 def test_stop_all_does_not_wait_for_those_whose_host_died() -> None:
     ledger = running(ANN)
     ledger.exited(APP, 2.0)
-    assert ledger.stop_all(1, 3.0) == [Stopped(1), Exit()]
+    assert ledger.stop_all(1, 3.0) == [ReportStopped(1), ExitManager()]
 
 
 # The manager's own end
@@ -499,14 +502,14 @@ def test_stop_all_does_not_wait_for_those_whose_host_died() -> None:
 def test_a_manager_that_nobody_asks_for_anything_leaves() -> None:
     ledger = new_ledger()
     assert ledger.next_wake == 5.0
-    assert ledger.stop(APP, 1, 1.0) == [Stopped(1)]
+    assert ledger.stop(APP, 1, 1.0) == [ReportStopped(1)]
     assert ledger.tick(4.9) == []
-    assert ledger.tick(5.0) == [Exit()]
+    assert ledger.tick(5.0) == [ExitManager()]
 
 
 def test_a_manager_with_nothing_to_stop_leaves_at_once() -> None:
     ledger = new_ledger()
-    assert ledger.stop_all(1, 0.1) == [Stopped(1), Exit()]
+    assert ledger.stop_all(1, 0.1) == [ReportStopped(1), ExitManager()]
     assert ledger.tick(5.0) == []
 
 
@@ -516,7 +519,7 @@ def test_a_manager_leaves_once_and_refuses_who_comes_too_late() -> None:
     assert ledger.next_wake == math.inf
     assert ledger.tick(10.0) == []
     assert ledger.disconnect(APP, ANN, 10.0) == []
-    assert ledger.stop_all(1, 10.0) == [Stopped(1)]
+    assert ledger.stop_all(1, 10.0) == [ReportStopped(1)]
     assert refused(ledger.connect(APP, ANN, 2, 10.0)) == [(2, Refusal.LEAVING)]
 
 
@@ -526,8 +529,8 @@ def test_a_manager_leaves_once_and_refuses_who_comes_too_late() -> None:
 def test_a_host_that_was_left_running_is_taken_over_with_its_holders() -> None:
     ledger = new_ledger()
     assert ledger.take_over(APP, [ANN], 1.0) == []
-    assert ledger.state(APP) is State.RUNNING
-    assert ledger.connect(APP, BEN, 1, 2.0) == [Answer(1, APP)]
+    assert ledger.state(APP) is HostState.RUNNING
+    assert ledger.connect(APP, BEN, 1, 2.0) == [Grant(1, APP)]
     assert ledger.tick(1000.0) == []
 
 
@@ -535,14 +538,14 @@ def test_a_manager_that_took_a_host_over_leaves_with_it() -> None:
     ledger = new_ledger()
     ledger.take_over(APP, [ANN], 1.0)
     ledger.stop(APP, 1, 2.0)
-    assert ledger.exited(APP, 2.5) == [Stopped(1), Exit()]
+    assert ledger.exited(APP, 2.5) == [ReportStopped(1), ExitManager()]
 
 
 def test_a_host_that_was_left_running_for_nobody_has_its_time() -> None:
     ledger = new_ledger()
     ledger.take_over(APP, [], 1.0, disconnect_timeout_s=2.0)
     assert ledger.next_wake == 3.0
-    assert ledger.tick(3.0) == [Stop(APP)]
+    assert ledger.tick(3.0) == [StopHost(APP)]
 
 
 # What is known
@@ -582,21 +585,21 @@ REPORTS: dict[str, Callable[[Ledger], list[Action]]] = {
 }
 
 
-def in_state(state: State | None) -> Ledger:
+def in_state(state: HostState | None) -> Ledger:
     if state is None:
         return new_ledger()
-    if state is State.STARTING:
+    if state is HostState.STARTING:
         ledger = new_ledger()
         ledger.connect(APP, ANN, 1, 0.0)
         return ledger
-    if state is State.STOPPING:
+    if state is HostState.STOPPING:
         return stopping(ANN)
-    return running(ANN) if state is State.RUNNING else running()
+    return running(ANN) if state is HostState.RUNNING else running()
 
 
-@pytest.mark.parametrize("state", [None, *State])
+@pytest.mark.parametrize("state", [None, *HostState])
 @pytest.mark.parametrize("event", REPORTS)
-def test_the_table_says_which_reports_a_host_can_take(state: State | None, event: str) -> None:
+def test_the_table_says_which_reports_a_host_can_take(state: HostState | None, event: str) -> None:
     ledger = in_state(state)
     assert ledger.state(APP) is state
     if (state, event) in TRANSITIONS:
@@ -616,11 +619,11 @@ def test_a_manager_that_leaves_takes_nothing_over() -> None:
         ledger.take_over(APP, [ANN], 5.1)
 
 
-@pytest.mark.parametrize("state", State)
-def test_every_state_has_a_way_in_and_a_way_out(state: State) -> None:
+@pytest.mark.parametrize("state", HostState)
+def test_every_state_has_a_way_in_and_a_way_out(state: HostState) -> None:
     assert state in TRANSITIONS.values()
     reached = {state}
-    for _ in State:
+    for _ in HostState:
         reached |= {to for (at, _), to in TRANSITIONS.items() if at in reached and to}
-    assert State.STOPPING in reached
+    assert HostState.STOPPING in reached
     assert any(to is None for (at, _), to in TRANSITIONS.items() if at is state)

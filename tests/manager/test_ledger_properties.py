@@ -17,20 +17,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from jshost_manager.ledger import Ledger
 from jshost_manager.ledger_actions import (
     Action,
-    Answer,
-    Exit,
+    ExitManager,
+    Grant,
     Holder,
-    Policy,
     Refusal,
     Refuse,
-    Start,
-    Stop,
-    Stopped,
+    ReportStopped,
+    StartHost,
+    StopHost,
+    Timeouts,
 )
 
 CONFIGS = ["/a/host.config.py", "/b/host.config.js"]
 HOLDERS = [Holder(1, 10.0), Holder(2, 10.0), Holder(2, 20.0)]
-POLICY = Policy(disconnect_timeout_s=5.0, start_timeout_s=60.0)
+POLICY = Timeouts(disconnect_timeout_s=5.0, start_timeout_s=60.0)
 
 configs = st.sampled_from(CONFIGS)
 holders = st.sampled_from(HOLDERS)
@@ -102,23 +102,25 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def carry_out(self, actions: list[Action]) -> None:
         for action in actions:
-            assert self.exits == 0 or isinstance(action, Refuse | Stopped), "Exit is the last word"
+            assert self.exits == 0 or isinstance(action, Refuse | ReportStopped), (
+                "exit is the last word"
+            )
             match action:
-                case Start(config, again):
+                case StartHost(config, again):
                     self.begin_process(config, again)
-                case Stop(config):
+                case StopHost(config):
                     self.stop_process(config)
-                case Answer(waiter, config, restarted):
+                case Grant(waiter, config, restarted):
                     self.answer(waiter, config, restarted)
                 case Refuse(waiter, error, why):
                     self.refuse(waiter, error, why)
-                case Stopped(waiter):
+                case ReportStopped(waiter):
                     wish = self.wishes.pop(waiter)
                     assert wish.is_stop
                     there = {process.number for process in self.processes.values()}
                     assert not wish.ends & there, "it is said when it is true"
                     self.answers[waiter] += 1
-                case Exit():
+                case ExitManager():
                     self.exits += 1
                     assert not self.is_anything_left()
 

@@ -13,17 +13,17 @@ from typing import NamedTuple
 
 from jshost.pool.pool import Pool
 from jshost.protocol import values
-from jshost.server.http.connection import Connection
+from jshost.server.http.connection import ServerConnection
 from jshost.server.http.exchanges import CallExchange
-from jshost.server.http.request_head import Request
+from jshost.server.http.request import IncomingRequest
 from jshost.server.http.responses import Header, content_type_of
 
-__all__ = ["CacheableExchange", "Kept"]
+__all__ = ["CacheScope", "CacheableExchange"]
 
 TAG = re.compile(rb'"([0-9a-f]{40})-([0-9a-f]+)-([0-9a-f]{1,12})"')
 
 
-class Kept(NamedTuple):
+class CacheScope(NamedTuple):
     """What caches are told beside the age: whether the answer is for everybody, and which headers
     of a request make it another one."""
 
@@ -31,7 +31,7 @@ class Kept(NamedTuple):
     vary: bytes
 
     @classmethod
-    def of(cls, has_token: bool, has_origins: bool) -> Kept:
+    def of(cls, has_token: bool, has_origins: bool) -> CacheScope:
         """Where there is a token, an answer is for who has it (RFC 9111, section 3.5)."""
         vary = b"accept"  # a stream is another answer
         vary += b", authorization" if has_token else b""
@@ -45,13 +45,18 @@ class CacheableExchange(CallExchange):
     Args:
         request: whose URL stands for its body, by its hash or as a whole.
         max_age_s: how old an answer may be.
-        kept: for whom; see `Kept`.
+        kept: for whom; see `CacheScope`.
     """
 
     __slots__ = ("_hash", "_kept", "_max_age_s", "_request")
 
     def __init__(
-        self, connection: Connection, pool: Pool, request: Request, max_age_s: int, kept: Kept
+        self,
+        connection: ServerConnection,
+        pool: Pool,
+        request: IncomingRequest,
+        max_age_s: int,
+        kept: CacheScope,
     ) -> None:
         super().__init__(connection, pool)
         self._request = request

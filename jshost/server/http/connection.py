@@ -1,7 +1,7 @@
 """One client's HTTP/1.1 connection: its requests are answered one after the other. Runs in: host.
 
 There is no ASGI between it and a call, because every microsecond of a call is a caller's: what is
-read becomes a `Request`, and whoever answers it, an `Exchange`, writes bytes.
+read becomes an `IncomingRequest`, and whoever answers it, an `Exchange`, writes bytes.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from collections import deque
 from typing import Protocol, cast
 
 from jshost.exceptions import RemoteError
-from jshost.server.http.refusals import log_access, refusal_of_bytes
-from jshost.server.http.request_head import Request
-from jshost.server.http.request_parser import BadBytes, RequestReader
+from jshost.server.http.access_log import log_access
+from jshost.server.http.request import IncomingRequest
+from jshost.server.http.request_parser import RequestParser, UnreadableRequest
 from jshost.server.http.responses import (
     CONTINUE,
     Header,
     content_type_of,
     error_parts,
     origin_headers,
+    plain_refusal,
     result_head,
     simple_response,
 )
 
-__all__ = ["Connection", "Exchange", "Handler"]
+__all__ = ["Exchange", "RequestHandler", "ServerConnection"]
 
 MAX_WAITING = 16
 """Requests sent before the answers to earlier ones (pipelining); reading pauses beyond."""
@@ -45,23 +46,23 @@ class Exchange(Protocol):
         """The client has gone: nobody reads the answer."""
 
     def resume(self) -> None:
-        """What was written has been taken, after `Connection.is_full`."""
+        """What was written has been taken, after `ServerConnection.is_full`."""
 
 
-class Handler(Protocol):
+class RequestHandler(Protocol):
     """Who decides what is done with a request."""
 
-    def recognize(self, data: bytes) -> Request | None:
+    def recognize(self, data: bytes) -> IncomingRequest | None:
         """The request in `data`, where that is one that needs no look at its head; or None."""
 
-    def admit(self, request: Request) -> int:
+    def admit(self, request: IncomingRequest) -> int:
         """Look at a request's head. Returns the largest body, in bytes, that it may have.
 
         Raises:
             RemoteError: it is refused, whatever its body says.
         """
 
-    def begin(self, request: Request, connection: Connection) -> Exchange | None:
+    def begin(self, request: IncomingRequest, connection: ServerConnection) -> Exchange | None:
         """Answer a whole request, now (None) or later.
 
         Raises:
@@ -75,22 +76,22 @@ class Handler(Protocol):
         """Somebody was refused before there was a request."""
 
 
-class Connection(asyncio.Protocol):
+class ServerConnection(asyncio.Protocol):
     """Reads requests and has them answered one after the other."""
 
-    def __init__(self, handler: Handler, connections: set[Connection]) -> None:
+    def __init__(self, handler: RequestHandler, connections: set[ServerConnection]) -> None:
         self.is_full = False
         """Whether the client takes what is written to it more slowly than it comes."""
         self._handler = handler
         self._connections = connections
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self._reader = RequestReader(self)
+        self._reader = RequestParser(self)
         self._reader.read_at = time.monotonic()
         self._closing = False
         self._unsent_bytes = 0
         # The requests that are being answered
-        self._waiting: deque[tuple[Request, RemoteError | None]] = deque()
-        self._answering: Request | None = None
+        self._waiting: deque[tuple[IncomingRequest, RemoteError | None]] = deque()
+        self._answering: IncomingRequest | None = None
         self._exchange: Exchange | None = None
         self._owes_continue = False
         """Whether the client waits to be told to send its body, behind answers that are due."""
@@ -113,8 +114,8 @@ class Connection(asyncio.Protocol):
                 return
         try:
             self._reader.feed(data, now)
-        except BadBytes as error:
-            self._refuse_bytes(error)
+        except UnreadableRequest as error:
+            self._refuse_unreadable(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
@@ -139,7 +140,7 @@ class Connection(asyncio.Protocol):
 
     # reading.ReaderOwner
 
-    def on_head(self, request: Request) -> int:
+    def on_head(self, request: IncomingRequest) -> int:
         return self._handler.admit(request)
 
     @property
@@ -152,7 +153,9 @@ class Connection(asyncio.Protocol):
         if not self._owes_continue:
             self._transport.write(CONTINUE)
 
-    def on_refusal(self, request: Request, error: RemoteError, expects_continue: bool) -> bool:
+    def on_refusal(
+        self, request: IncomingRequest, error: RemoteError, expects_continue: bool
+    ) -> bool:
         """Answer before the body has come. A small one is read and dropped; a larger one, or one
         that is sent only when we say so, is the connection's last."""
         if self._closing or not self._is_free:
@@ -169,7 +172,7 @@ class Connection(asyncio.Protocol):
             self._answer(request, error)
         return True
 
-    def on_request(self, request: Request, refusal: RemoteError | None) -> None:
+    def on_request(self, request: IncomingRequest, refusal: RemoteError | None) -> None:
         self._owes_continue = False
         if self._closing:
             return
@@ -182,7 +185,7 @@ class Connection(asyncio.Protocol):
 
     # Answering
 
-    def _answer(self, request: Request, refusal: RemoteError | None) -> None:
+    def _answer(self, request: IncomingRequest, refusal: RemoteError | None) -> None:
         self._answering = request
         self._began = time.monotonic()
         try:
@@ -226,7 +229,9 @@ class Connection(asyncio.Protocol):
             return
         self.send_response(*self._refusal(self._answering, error))
 
-    def _refusal(self, request: Request, error: RemoteError) -> tuple[int, list[Header], bytes]:
+    def _refusal(
+        self, request: IncomingRequest, error: RemoteError
+    ) -> tuple[int, list[Header], bytes]:
         told = self._handler.conceal(error, request.request_id)
         return error_parts(told, request.headers.wants_json)
 
@@ -278,10 +283,10 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
             self._answer(*self._waiting.popleft())
 
-    def _refuse_bytes(self, error: BadBytes) -> None:
+    def _refuse_unreadable(self, error: UnreadableRequest) -> None:
         """Answer bytes that are no request, and close."""
         if self._is_free and not self._closing:
-            self._transport.write(refusal_of_bytes(error.status, str(error)))
+            self._transport.write(plain_refusal(error.status, str(error)))
             self._handler.count_refusal(error.status)
             self._linger()
         else:
@@ -313,7 +318,7 @@ class Connection(asyncio.Protocol):
                 self._closing = True
                 self._transport.close()
             else:
-                self._refuse_bytes(BadBytes(408, "the request did not come in time"))
+                self._refuse_unreadable(UnreadableRequest(408, "the request did not come in time"))
 
     def wind_down(self) -> None:
         """Say in the answer to what was asked that it is the last one here."""

@@ -12,7 +12,7 @@ from jshost.pool.batch import Batch
 from jshost.pool.pool import PendingCall, Pool
 from jshost.protocol import frames, values
 from jshost.protocol.multipart import encode_runs
-from jshost.server.http.connection import Connection
+from jshost.server.http.connection import ServerConnection
 from jshost.server.http.responses import (
     LAST_CHUNK,
     error_event,
@@ -31,7 +31,7 @@ class CallExchange:
 
     __slots__ = ("_connection", "pending", "pool")
 
-    def __init__(self, connection: Connection, pool: Pool) -> None:
+    def __init__(self, connection: ServerConnection, pool: Pool) -> None:
         self._connection = connection
         self.pool = pool
         self.pending: PendingCall | None = None
@@ -68,7 +68,7 @@ class StreamExchange:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: ServerConnection,
         pool: Pool,
         request_id: str,
         chunked: bool,
@@ -140,7 +140,10 @@ class BatchExchange:
     """
 
     def __init__(
-        self, connection: Connection, request_id: str, make: Callable[[Callable[[], None]], Batch]
+        self,
+        connection: ServerConnection,
+        request_id: str,
+        make: Callable[[Callable[[], None]], Batch],
     ) -> None:
         self._connection = connection
         self._request_id = request_id

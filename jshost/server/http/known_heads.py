@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 from jshost.protocol import values
-from jshost.server.http.request_head import KnownCall, Request, RequestHead
+from jshost.server.http.request import IncomingRequest, KnownCall, RequestHead
 
 __all__ = ["KnownHeads"]
 
@@ -34,7 +34,7 @@ class KnownHeads:
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, bytes], _Known] = {}
 
-    def recognize(self, data: bytes) -> Request | None:
+    def recognize(self, data: bytes) -> IncomingRequest | None:
         """The request in `data`, where that is one whole request with a known head, no more and no
         less, and the hash is its body's; else None: it has to be parsed."""
         head, _, body = data.partition(b"\r\n\r\n")
@@ -48,11 +48,11 @@ class KnownHeads:
             or len(body) > known.call.body_limit
         ):
             return None
-        request = Request(known.head, head, body)
+        request = IncomingRequest(known.head, head, body)
         request.call = known.call
         return request
 
-    def learn(self, request: Request, call: KnownCall) -> None:
+    def learn(self, request: IncomingRequest, call: KnownCall) -> None:
         """Remember a request's head, where it says nothing but what all of a client's calls do."""
         head, data = request.head, request.head_bytes
         if not data or len(data) > MAX_BYTES or not request.keep_alive:

@@ -7,9 +7,9 @@ from typing import Protocol
 import httptools
 
 from jshost.exceptions import RemoteError, from_envelope
-from jshost.server.http.request_head import Request, RequestHead
+from jshost.server.http.request import IncomingRequest, RequestHead
 
-__all__ = ["BadBytes", "ReaderOwner", "RequestReader"]
+__all__ = ["ParserOwner", "RequestParser", "UnreadableRequest"]
 
 MAX_HEAD_BYTES = 64 * 1024
 """What a request's first line and headers may have, and trailers; a body has its own limit."""
@@ -17,7 +17,7 @@ HEAD_S = 30.0
 """How long a request's head may take to arrive, and how long its body may pause."""
 
 
-class BadBytes(Exception):
+class UnreadableRequest(Exception):
     """The bytes are no request, and nothing behind them can be trusted; `status` says which way."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -25,10 +25,10 @@ class BadBytes(Exception):
         self.status = status
 
 
-class ReaderOwner(Protocol):
+class ParserOwner(Protocol):
     """Who hears of requests: the connection."""
 
-    def on_head(self, request: Request) -> int:
+    def on_head(self, request: IncomingRequest) -> int:
         """A head has come. Returns the largest body, in bytes, that it may have.
 
         Raises:
@@ -38,23 +38,25 @@ class ReaderOwner(Protocol):
     def on_continue(self) -> None:
         """The client waits to be told to send its body, which may come."""
 
-    def on_refusal(self, request: Request, error: RemoteError, expects_continue: bool) -> bool:
+    def on_refusal(
+        self, request: IncomingRequest, error: RemoteError, expects_continue: bool
+    ) -> bool:
         """The request is refused before its body has come. Returns whether it was answered, and
         the rest of it means nothing; else `on_request` will hand it over."""
 
-    def on_request(self, request: Request, refusal: RemoteError | None) -> None:
+    def on_request(self, request: IncomingRequest, refusal: RemoteError | None) -> None:
         """A request is whole."""
 
 
-class RequestReader:
+class RequestParser:
     """Bytes in, requests out, to its owner."""
 
-    def __init__(self, owner: ReaderOwner) -> None:
+    def __init__(self, owner: ParserOwner) -> None:
         self._owner = owner
         self._parser = httptools.HttpRequestParser(self)
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._request: Request | None = None
+        self._request: IncomingRequest | None = None
         self._in_head = False
         self.read_at = 0.0
         """When something came last; set by the owner, too, for what it did not feed."""
@@ -78,7 +80,7 @@ class RequestReader:
         """Whether it was answered already; the rest of it is read and dropped."""
 
     def feed(self, data: bytes, now: float) -> None:
-        """Take bytes. Raises: BadBytes: they are no requests."""
+        """Take bytes. Raises: UnreadableRequest: they are no requests."""
         self._first = data if self.is_at_rest else b""
         self.read_at = now
         self._fed_bytes = len(data)
@@ -95,12 +97,12 @@ class RequestReader:
                 cause = error.__context__
                 if not isinstance(cause, ValueError):  # a mistake of ours
                     raise cause or error from None
-                raise BadBytes(400, f"not an HTTP/1.1 request: {cause}") from cause
+                raise UnreadableRequest(400, f"not an HTTP/1.1 request: {cause}") from cause
             except httptools.HttpParserError as error:
-                raise BadBytes(400, f"not an HTTP/1.1 request: {error}") from error
+                raise UnreadableRequest(400, f"not an HTTP/1.1 request: {error}") from error
         is_open = self._in_head or self._request is not None
         if self._has_long_head or (self._head_bytes > MAX_HEAD_BYTES and is_open):
-            raise BadBytes(431, f"the headers have more than {MAX_HEAD_BYTES} bytes")
+            raise UnreadableRequest(431, f"the headers have more than {MAX_HEAD_BYTES} bytes")
 
     @property
     def is_at_rest(self) -> bool:
@@ -151,7 +153,7 @@ class RequestReader:
         method = parser.get_method().decode("latin-1")
         head = RequestHead(method, self._target, self._headers, keep_alive)
         first, self._first = self._first, b""
-        request = self._request = Request(head, first[: max(first.find(b"\r\n\r\n"), 0)])
+        request = self._request = IncomingRequest(head, first[: max(first.find(b"\r\n\r\n"), 0)])
         is_offer = parser.should_upgrade()
         if is_offer:
             self._unparsed_bytes = request.headers.content_length
@@ -191,7 +193,7 @@ class RequestReader:
         lines = sum(len(name) + len(value) + 4 for name, value in self._headers)
         return len(self._target) + lines > MAX_HEAD_BYTES
 
-    def _refuse(self, request: Request, error: RemoteError) -> None:
+    def _refuse(self, request: IncomingRequest, error: RemoteError) -> None:
         self._refusal = error
         self._is_dropped = self._owner.on_refusal(request, error, self._expects_continue)
 

@@ -19,6 +19,7 @@ __all__ = [
     "event",
     "http_chunk",
     "origin_headers",
+    "plain_refusal",
     "result_head",
     "simple_response",
     "stream_head",
@@ -83,6 +84,19 @@ def simple_response(
     if has_body:
         lines.append(body)
     return b"".join(lines)
+
+
+def plain_refusal(status: int, text: str, *more: Header) -> bytes:
+    """The whole answer, which is the connection's last."""
+    body = f"{text}\n".encode("utf-8", "backslashreplace")
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        *more,
+    ]
+    return simple_response(status, headers, body, False)
 
 
 def error_parts(error: RemoteError, wants_json: bool) -> tuple[int, list[Header], bytes]:

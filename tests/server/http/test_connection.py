@@ -10,9 +10,9 @@ import pytest
 
 from jshost.exceptions import RemoteError
 from jshost.protocol.values import body_hash
-from jshost.server.http.connection import Connection, Exchange
+from jshost.server.http.connection import Exchange, ServerConnection
 from jshost.server.http.known_heads import KnownHeads
-from jshost.server.http.request_head import KnownCall, Request
+from jshost.server.http.request import IncomingRequest, KnownCall
 from jshost.server.http.request_parser import HEAD_S
 
 KEEP_ALIVE_S = 75.0
@@ -42,19 +42,19 @@ class Transport:
         self.closed = True
 
 
-class Handler:
+class RequestHandler:
     """Never gets a whole request."""
 
     def __init__(self) -> None:
         self.refused: list[int] = []
 
-    def recognize(self, data: bytes) -> Request | None:
+    def recognize(self, data: bytes) -> IncomingRequest | None:
         return None
 
-    def admit(self, request: Request) -> int:
+    def admit(self, request: IncomingRequest) -> int:
         return 1000
 
-    def begin(self, request: Request, connection: Connection) -> None:
+    def begin(self, request: IncomingRequest, connection: ServerConnection) -> None:
         raise AssertionError("it is not whole")
 
     def conceal(self, error: RemoteError, request_id: str) -> RemoteError:
@@ -67,8 +67,8 @@ class Handler:
 @pytest.mark.parametrize("sent", [b"POST /func", HEAD, HEAD + b"\r\n", HEAD + b"\r\n12345"])
 def test_a_request_that_does_not_come_in_time(sent: bytes) -> None:
     async def main() -> None:
-        handler, transport = Handler(), Transport()
-        connection = Connection(handler, set())
+        handler, transport = RequestHandler(), Transport()
+        connection = ServerConnection(handler, set())
         connection.connection_made(transport)  # type: ignore[arg-type]
         connection.data_received(sent)
         connection.sweep(time.monotonic() + HEAD_S - 1, KEEP_ALIVE_S)
@@ -85,7 +85,7 @@ def test_a_request_that_does_not_come_in_time(sent: bytes) -> None:
 
 def test_a_head_in_small_pieces_has_no_more_time() -> None:
     async def main() -> None:
-        connection, transport = Connection(Handler(), set()), Transport()
+        connection, transport = ServerConnection(RequestHandler(), set()), Transport()
         connection.connection_made(transport)  # type: ignore[arg-type]
         connection.data_received(HEAD[:10])
         connection.data_received(HEAD[10:20])
@@ -96,7 +96,7 @@ def test_a_head_in_small_pieces_has_no_more_time() -> None:
 
 
 def test_a_connection_that_asks_nothing_is_closed_without_a_word() -> None:
-    connection, transport = Connection(Handler(), set()), Transport()
+    connection, transport = ServerConnection(RequestHandler(), set()), Transport()
     connection.connection_made(transport)  # type: ignore[arg-type]
     connection.sweep(time.monotonic() + KEEP_ALIVE_S - 1, KEEP_ALIVE_S)
     assert not transport.closed
@@ -108,16 +108,16 @@ class Answers:
     """Answers when it is told to, with the body that came."""
 
     def __init__(self, heads: KnownHeads | None = None) -> None:
-        self.begun: list[tuple[Request, Connection]] = []
+        self.begun: list[tuple[IncomingRequest, ServerConnection]] = []
         self._heads = heads or KnownHeads()
 
-    def recognize(self, data: bytes) -> Request | None:
+    def recognize(self, data: bytes) -> IncomingRequest | None:
         return self._heads.recognize(data)
 
-    def admit(self, request: Request) -> int:
+    def admit(self, request: IncomingRequest) -> int:
         return 1000
 
-    def begin(self, request: Request, connection: Connection) -> Exchange:
+    def begin(self, request: IncomingRequest, connection: ServerConnection) -> Exchange:
         self.begun.append((request, connection))
         self._heads.learn(request, KnownCall("f", None, None, 1000, False, True))
         return Abandoned()
@@ -147,7 +147,7 @@ def test_a_request_that_comes_right_behind_an_answer_waits_for_those_before_it()
 
     async def main() -> None:
         handler = Answers()
-        connection, transport = Connection(handler, set()), Transport()
+        connection, transport = ServerConnection(handler, set()), Transport()
         connection.connection_made(transport)  # type: ignore[arg-type]
         connection.data_received(call(b"1"))
         connection.data_received(call(b"2"))
@@ -166,7 +166,7 @@ def test_a_request_that_comes_right_behind_an_answer_waits_for_those_before_it()
 def test_bytes_that_are_no_request_are_answered_in_their_turn() -> None:
     async def main() -> None:
         handler = Answers()
-        connection, transport = Connection(handler, set()), Transport()
+        connection, transport = ServerConnection(handler, set()), Transport()
         connection.connection_made(transport)  # type: ignore[arg-type]
         connection.data_received(call(b"1") + call(b"2"))
         handler.answer()
@@ -184,7 +184,7 @@ def test_a_connection_is_idle_from_its_last_answer_on() -> None:
 
     async def main() -> None:
         handler = Answers()
-        connection, transport = Connection(handler, set()), Transport()
+        connection, transport = ServerConnection(handler, set()), Transport()
         connection.connection_made(transport)  # type: ignore[arg-type]
         connection.data_received(call(b"1"))
         later = time.monotonic() + KEEP_ALIVE_S
@@ -202,7 +202,7 @@ def test_a_connection_is_idle_from_its_last_answer_on() -> None:
 def test_the_body_behind_an_offered_upgrade_is_no_request(space: bytes) -> None:
     async def main() -> None:
         handler = Answers()
-        connection, transport = Connection(handler, set()), Transport()
+        connection, transport = ServerConnection(handler, set()), Transport()
         connection.connection_made(transport)  # type: ignore[arg-type]
         inner = b"POST /inner HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
         connection.data_received(

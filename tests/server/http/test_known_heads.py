@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from jshost.client.http.http1 import Endpoint
 from jshost.exceptions import RemoteError
 from jshost.protocol import values
-from jshost.server.http.connection import Connection
+from jshost.server.http.connection import ServerConnection
 from jshost.server.http.known_heads import MAX_HEADS, KnownHeads
-from jshost.server.http.request_head import KnownCall, Request, RequestHead
-from jshost.server.http.request_parser import BadBytes, RequestReader
+from jshost.server.http.request import IncomingRequest, KnownCall, RequestHead
+from jshost.server.http.request_parser import RequestParser, UnreadableRequest
 
 BODY = b'{"x": 1}'
 CALL = KnownCall("tiny", None, 10.0, 1000, False, True)
@@ -28,18 +28,20 @@ class Owner:
 
     def __init__(self, known: KnownHeads) -> None:
         self.known = known
-        self.requests: list[Request] = []
+        self.requests: list[IncomingRequest] = []
 
-    def on_head(self, request: Request) -> int:
+    def on_head(self, request: IncomingRequest) -> int:
         return 1 << 20
 
     def on_continue(self) -> None:
         pass
 
-    def on_refusal(self, request: Request, error: RemoteError, expects_continue: bool) -> bool:
+    def on_refusal(
+        self, request: IncomingRequest, error: RemoteError, expects_continue: bool
+    ) -> bool:
         return False
 
-    def on_request(self, request: Request, refusal: RemoteError | None) -> None:
+    def on_request(self, request: IncomingRequest, refusal: RemoteError | None) -> None:
         self.requests.append(request)
         self.known.learn(request, CALL)
 
@@ -57,7 +59,7 @@ def request(
 
 def known_after(*data: bytes) -> KnownHeads:
     known = KnownHeads()
-    reader = RequestReader(Owner(known))
+    reader = RequestParser(Owner(known))
     for each in data:
         reader.feed(each, 0.0)
     return known
@@ -169,7 +171,7 @@ def test_whatever_is_recognized_the_parser_reads_alike(
     if found is None:
         return
     owner = Owner(KnownHeads())
-    RequestReader(owner).feed(data, 0.0)
+    RequestParser(owner).feed(data, 0.0)
     (parsed,) = owner.requests
     assert (parsed.body, parsed.head.path, parsed.keep_alive) == (
         found.body,
@@ -192,8 +194,8 @@ def test_whatever_is_learned_says_what_the_parser_said(
         data = data[:start] + inserted + data[start + length :]
     known = KnownHeads()
     owner = Owner(known)
-    with contextlib.suppress(BadBytes):
-        RequestReader(owner).feed(data, 0.0)
+    with contextlib.suppress(UnreadableRequest):
+        RequestParser(owner).feed(data, 0.0)
     found = known.recognize(data)
     if found is not None:
         assert found.body == owner.requests[0].body
@@ -218,18 +220,18 @@ class Transport:
 class Recognizing:
     """Knows every request, and answers at once."""
 
-    def recognize(self, data: bytes) -> Request | None:
-        return Request(RequestHead("POST", b"/function/tiny", [], True))
+    def recognize(self, data: bytes) -> IncomingRequest | None:
+        return IncomingRequest(RequestHead("POST", b"/function/tiny", [], True))
 
-    def admit(self, request: Request) -> int:
+    def admit(self, request: IncomingRequest) -> int:
         raise AssertionError("it was parsed")
 
-    def begin(self, request: Request, connection: Connection) -> None:
+    def begin(self, request: IncomingRequest, connection: ServerConnection) -> None:
         connection.send_result(b"j1")
 
 
 def test_a_connection_whose_requests_are_recognized_is_not_idle() -> None:
-    connection = Connection(Recognizing(), set())
+    connection = ServerConnection(Recognizing(), set())
     transport = Transport()
     connection.connection_made(transport)  # type: ignore[arg-type]
     connection.data_received(b"")

@@ -10,7 +10,7 @@ from jshost.exceptions import from_envelope
 from jshost.pool.options import HostOptions
 from jshost.protocol import values
 
-__all__ = ["Headers", "Request", "RequestHead", "check_hash", "data_of", "is_allowed_host"]
+__all__ = ["Headers", "IncomingRequest", "RequestHead", "check_hash", "data_of", "is_allowed_host"]
 
 LOCAL_NAMES = ("localhost",)
 
@@ -140,7 +140,7 @@ class RequestHead:
         self.path = path.decode("utf-8", "replace")
 
 
-class Request:
+class IncomingRequest:
     """One request; whole once `body` is set.
 
     Attributes:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["HostProcess", "Launch", "StartFailed"]
+__all__ = ["HostLaunch", "HostProcess", "StartFailed"]
 
 logger = logging.getLogger("jshost_manager.hosts")
 
@@ -23,7 +23,7 @@ ERROR_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class HostLaunch:
     """How a client wants its host to be started: as it runs itself."""
 
     config: str
@@ -46,7 +46,7 @@ class HostProcess:
     there, and stops by itself.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, launch: Launch) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, launch: HostLaunch) -> None:
         self.launch = launch
         self.status: dict[str, Any] = {}
         self._process = process
@@ -55,7 +55,7 @@ class HostProcess:
         self._tasks = [asyncio.create_task(self._keep_stderr())]
 
     @classmethod
-    async def spawn(cls, launch: Launch, port: int) -> HostProcess:
+    async def spawn(cls, launch: HostLaunch, port: int) -> HostProcess:
         """Raises: StartFailed: the interpreter cannot be run."""
         arguments = {
             "action": "serve",

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from jshost.exceptions import ConfigError, RemoteError, RequestError, from_envelope
 from jshost.pool.options import HostOptions, token_problem
-from jshost.server.http.request_head import Headers, Request, is_allowed_host
+from jshost.server.http.request import Headers, IncomingRequest, is_allowed_host
 from jshost.server.http.responses import Header
 
-__all__ = ["Gate", "is_preflight", "preflight_headers", "read_token", "warn_if_open"]
+__all__ = ["AccessControl", "is_preflight", "preflight_headers", "read_token", "warn_if_open"]
 
 logger = logging.getLogger("jshost.host")
 
@@ -32,7 +32,7 @@ CONCEALED = ("function_failed", "unserializable_result", "load_failed", "cancell
 """Errors whose text is the function's, or its process's."""
 
 
-class Gate:
+class AccessControl:
     """Whether a request may be answered at all.
 
     Args:
@@ -47,7 +47,7 @@ class Gate:
         self._token = token.encode()
         self._known_hosts: set[bytes] = set()
 
-    def check(self, request: Request) -> None:
+    def check(self, request: IncomingRequest) -> None:
         """Raises: RequestError: refused."""
         headers = request.headers
         if headers.origin:
@@ -114,13 +114,13 @@ class Gate:
 # Pages that may call
 
 
-def is_preflight(request: Request) -> bool:
+def is_preflight(request: IncomingRequest) -> bool:
     """Whether a browser asks what a page of an allowed origin may send (Fetch, section 3.2.2)."""
     return request.head.method == "OPTIONS" and bool(request.headers.allowed_origin)
 
 
-def preflight_headers(request: Request) -> list[Header]:
-    """The answer to it; `Connection` adds whose it is."""
+def preflight_headers(request: IncomingRequest) -> list[Header]:
+    """The answer to it; `ServerConnection` adds whose it is."""
     return [
         (b"access-control-allow-methods", b"GET, HEAD, POST"),
         (

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import time
 
-from jshost.server.http.request_head import Request
-from jshost.server.http.responses import Header, simple_response
+from jshost.server.http.request import IncomingRequest
 
-__all__ = ["REFUSALS", "log_access", "log_refusal", "refusal_of_bytes"]
+__all__ = ["REFUSALS", "log_access", "log_refusal"]
 
 access_logger = logging.getLogger("jshost.access")
 
@@ -21,20 +20,7 @@ REFUSALS = {
 """By status, what `/metrics` and the access log call a refusal that no request was read for."""
 
 
-def refusal_of_bytes(status: int, text: str, *more: Header) -> bytes:
-    """The whole answer, which is the connection's last."""
-    body = f"{text}\n".encode("utf-8", "backslashreplace")
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
-        *more,
-    ]
-    return simple_response(status, headers, body, False)
-
-
-def log_access(request: Request, status: int, began: float) -> None:
+def log_access(request: IncomingRequest, status: int, began: float) -> None:
     """The line in the access log of a request that `began` (monotonic seconds)."""
     if not access_logger.isEnabledFor(logging.INFO):
         return

@@ -15,23 +15,23 @@ import psutil
 
 from jshost.exceptions import ConfigError, JSHostError, ProcessError
 
-from .hosts import HostProcess, Launch, StartFailed
+from .host_process import HostLaunch, HostProcess, StartFailed
 from .ledger import Ledger
 from .ledger_actions import (
     Action,
-    Answer,
-    Exit,
+    ExitManager,
+    Grant,
     Holder,
-    Policy,
+    HostState,
     Refusal,
     Refuse,
-    Start,
-    State,
-    Stop,
-    Stopped,
+    ReportStopped,
+    StartHost,
+    StopHost,
+    Timeouts,
 )
 
-__all__ = ["Keeper", "Leaving"]
+__all__ = ["Leaving", "Supervisor"]
 
 logger = logging.getLogger("jshost_manager")
 
@@ -51,7 +51,7 @@ _REFUSALS: dict[Refusal, type[JSHostError]] = {
 }
 
 
-class Keeper:
+class Supervisor:
     """The hosts of one manager, and the requests that wait for them.
 
     Args:
@@ -61,8 +61,8 @@ class Keeper:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.over = asyncio.Event()
-        self._ledger = Ledger(Policy(), time.monotonic())
-        self._launches: dict[str, Launch] = {}
+        self._ledger = Ledger(Timeouts(), time.monotonic())
+        self._launches: dict[str, HostLaunch] = {}
         self._processes: dict[str, HostProcess] = {}
         self._ports: dict[str, int] = {}
         self._numbers = itertools.count(1)
@@ -74,7 +74,7 @@ class Keeper:
 
     # Requests
 
-    async def connect(self, launch: Launch, holder: Holder | None) -> dict[str, Any]:
+    async def connect(self, launch: HostLaunch, holder: Holder | None) -> dict[str, Any]:
         """Start the host where none runs, and count the holder (None: nobody holds it).
 
         Returns:
@@ -86,7 +86,7 @@ class Keeper:
                 the text names its log.
         """
         config = launch.config
-        if self._ledger.state(config) in (None, State.STOPPING):
+        if self._ledger.state(config) in (None, HostState.STOPPING):
             self._launches[config] = launch
         number, answer = self._wait()
         now = time.monotonic()
@@ -103,9 +103,9 @@ class Keeper:
             raise ProcessError(f"{error}\nThe host's log: {launch.logfile}") from None
         return {**described, "restarted": restarted}
 
-    async def restart(self, launch: Launch) -> dict[str, Any]:
+    async def restart(self, launch: HostLaunch) -> dict[str, Any]:
         """Replace the host's process, on the same port; raises as `connect`."""
-        if self._ledger.state(launch.config) in (None, State.STOPPING):
+        if self._ledger.state(launch.config) in (None, HostState.STOPPING):
             self._launches[launch.config] = launch
         number, answer = self._wait()
         self._act(self._ledger.restart(launch.config, number, time.monotonic()))
@@ -159,19 +159,19 @@ class Keeper:
     def _act(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
-                case Start(config, again):
+                case StartHost(config, again):
                     self._run(self._start(config, self._ports.get(config, 0) if again else 0))
-                case Stop(config):
+                case StopHost(config):
                     logger.info("stopping the host of %s", config)
                     if config in self._processes:
                         self._run(self._processes[config].stop())
-                case Answer(waiter, _, restarted):
+                case Grant(waiter, _, restarted):
                     self._settle(waiter, restarted)
-                case Stopped(waiter):
+                case ReportStopped(waiter):
                     self._settle(waiter, False)
                 case Refuse(waiter, error, why):
                     self._settle(waiter, _REFUSALS.get(why, ProcessError)(str(error)))
-                case Exit():
+                case ExitManager():
                     self.over.set()
         self._plan_tick()
 
@@ -195,7 +195,7 @@ class Keeper:
             return
         self._processes[config] = process
         logger.info("started host %d of %s", process.pid, config)
-        if self._ledger.state(config) is State.STOPPING:  # said while there was no process yet
+        if self._ledger.state(config) is HostState.STOPPING:  # said while there was no process yet
             self._run(process.stop())
         try:
             await process.listening()

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import watchfiles
 
-from jshost.server import reload
-from jshost.server.reload import Reloader
+from jshost.server.reloader import Reloader
 
 
 def test_files_that_cannot_be_watched_are_tried_again(
@@ -33,7 +32,7 @@ def test_files_that_cannot_be_watched_are_tried_again(
             yield
 
         monkeypatch.setattr(watchfiles, "awatch", awatch)
-        monkeypatch.setattr(reload, "RETRY_S", 0.01)
+        monkeypatch.setattr("jshost.server.reloader.RETRY_S", 0.01)
         reloader, pool = Reloader(), object()
         reloader.add(pool)  # type: ignore[arg-type]
         reloader.learn(pool, [str(tmp_path / "host.config.py")])  # type: ignore[arg-type]

@@ -9,10 +9,9 @@ import sys
 import time
 from typing import cast
 
-from jshost.server.http.connection import Connection, Handler
+from jshost.server.http.connection import RequestHandler, ServerConnection
 from jshost.server.http.listeners import BACKLOG
-from jshost.server.http.refusals import refusal_of_bytes
-from jshost.server.http.responses import RETRY_AFTER_S
+from jshost.server.http.responses import RETRY_AFTER_S, plain_refusal
 
 __all__ = ["HttpServer"]
 
@@ -30,12 +29,12 @@ class HttpServer:
     """
 
     def __init__(
-        self, handler: Handler, keep_alive_s: float, max_connections: int = sys.maxsize
+        self, handler: RequestHandler, keep_alive_s: float, max_connections: int = sys.maxsize
     ) -> None:
         self._handler = handler
         self._keep_alive_s = keep_alive_s
         self._max_connections = max_connections
-        self._connections: set[Connection] = set()
+        self._connections: set[ServerConnection] = set()
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._listeners: list[socket.socket] = []
@@ -99,8 +98,8 @@ class HttpServer:
     def _connect(self) -> asyncio.Protocol:
         if len(self._connections) >= self._max_connections:
             self._handler.count_refusal(503)
-            return OneTooMany(self._max_connections)
-        return Connection(self._handler, self._connections)
+            return RefusedConnection(self._max_connections)
+        return ServerConnection(self._handler, self._connections)
 
     def _plan_sweep(self) -> None:
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
@@ -112,7 +111,7 @@ class HttpServer:
         self._plan_sweep()
 
 
-class OneTooMany(asyncio.Protocol):
+class RefusedConnection(asyncio.Protocol):
     """A connection over the limit: whatever it asks, it is told to come back."""
 
     def __init__(self, limit: int) -> None:
@@ -124,7 +123,7 @@ class OneTooMany(asyncio.Protocol):
             f"the host has {self._limit} connections, and takes no more. Raise the option "
             "maxConnections (max_connections in Python), or use fewer."
         )
-        made.write(refusal_of_bytes(503, text, (b"retry-after", b"%d" % RETRY_AFTER_S)))
+        made.write(plain_refusal(503, text, (b"retry-after", b"%d" % RETRY_AFTER_S)))
         # Closed with a request unread, it would be reset, and the answer might be lost.
         asyncio.get_running_loop().call_later(REFUSED_S, made.close)
         if made.can_write_eof():

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from jshost.exceptions import RemoteError
-from jshost.server.http.connection import Connection
-from jshost.server.http.request_head import Request
+from jshost.server.http.connection import ServerConnection
+from jshost.server.http.request import IncomingRequest
 
-__all__ = ["Page"]
+__all__ = ["AsgiExchange"]
 
 Message = MutableMapping[str, Any]
 Application = Callable[
@@ -20,10 +20,12 @@ Application = Callable[
 ]
 
 
-class Page:
+class AsgiExchange:
     """A request that an ASGI application answers, whole and not for long (ASGI 3.0, HTTP 2.3)."""
 
-    def __init__(self, application: Application, request: Request, connection: Connection) -> None:
+    def __init__(
+        self, application: Application, request: IncomingRequest, connection: ServerConnection
+    ) -> None:
         self._request = request
         self._connection = connection
         self._request_id = request.request_id.encode()
