@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jshost.pool.batch import Batch
     from jshost.pool.pool import PendingCall, Pool
     from jshost.pool.process import WorkerProcess
-    from jshost.pool.registry import Pools
+    from jshost.pool.registry import Registry
 
 __all__ = ["Runtime"]
 
@@ -56,7 +56,7 @@ class Runtime:
     """
 
     def __init__(
-        self, make_pools: Callable[[Runtime], Pools], first: WorkerProcess | None = None
+        self, make_pools: Callable[[Runtime], Registry], first: WorkerProcess | None = None
     ) -> None:
         self.reactor = Reactor()
         self.is_loaded = False

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jshost.conf import settings
 from jshost.exceptions import ConfigError
-from jshost.pool.launch import DEFAULT_THREADS, spawn_first
-from jshost.pool.process import JAVASCRIPT_SUFFIXES, JS_FOLDER, WorkerProcess
+from jshost.pool.launch import DEFAULT_THREADS, JAVASCRIPT_SUFFIXES, JS_FOLDER
+from jshost.pool.process import WorkerProcess, spawn_first
 
 if TYPE_CHECKING:
     from jshost.embedding.runtime import Runtime
-    from jshost.pool.registry import Pools
+    from jshost.pool.registry import Registry
 
 __all__ = ["Source", "read_source"]
 
@@ -59,11 +59,11 @@ class Source(NamedTuple):
             environment=self.environment,
         )
 
-    def pools(self, runtime: Runtime, options: Mapping[str, Any]) -> Pools:
+    def pools(self, runtime: Runtime, options: Mapping[str, Any]) -> Registry:
         """Raises: ConfigError: no such file, no Node, a wrong option."""
-        from jshost.pool.registry import Pools
+        from jshost.pool.registry import Registry
 
-        return Pools(
+        return Registry(
             self.config_file,
             options,
             runtime.reactor,

@@ -287,7 +287,7 @@ class WorkerChannel:
     def obituary(self) -> str:
         """What is known of the worker's end: how it ended, and what it said last."""
         process = self.process
-        text = f"worker {self.number} (pid {process.pid}) died: {process.describe_end()}"
+        text = f"worker {self.number} (pid {process.pid}) died: {process.describe_exit()}"
         if self.kill_reason:
             text += f" from its host: it {self.kill_reason}"
         if self._stderr_tail:

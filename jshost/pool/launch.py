@@ -1,18 +1,34 @@
-"""How the workers of a config file are started, with what its owner has set.
+"""How the workers of a config file are started: command, settings, environment.
 
-Runs in: host (and any program that owns workers). It imports little: a program that is in a hurry
-starts its first worker with it, and imports the rest while that one loads.
+Runs in: host (and any program that owns a pool). This module and `process` import little: a program
+that waits for its first worker starts it with them, and imports the rest while that one loads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from jshost.exceptions import ConfigError
-from jshost.pool.process import Launch, WorkerProcess, is_javascript, spawn
+from jshost.pool.node import find_node, first_node
 
-__all__ = ["DEFAULT_THREADS", "OPTION_NAMES", "launch_of", "spawn_first"]
+__all__ = [
+    "DEFAULT_THREADS",
+    "JAVASCRIPT_SUFFIXES",
+    "JS_FOLDER",
+    "OPTION_NAMES",
+    "Launch",
+    "is_javascript",
+    "launch_of",
+]
+
+JS_FOLDER = Path(__file__).parent.parent / "js"
+PYTHON_WORKER = Path(__file__).parent.parent / "worker" / "main.py"
+JAVASCRIPT_SUFFIXES = (".js", ".mjs", ".cjs")
+
 
 OPTION_NAMES = (
     "address",
@@ -55,8 +71,70 @@ OPTION_NAMES = (
     "exposeErrors",
     "disconnectTimeout",
 )
-"""`jshost.pool.options.option_names()`, without the 20 ms that its dataclass takes to import."""
+"""The same as `options.option_names()`, without the 20 ms that its dataclass takes to import."""
 DEFAULT_THREADS = 32
+
+
+def is_javascript(config_file: Path) -> bool:
+    """Whether a config file is JavaScript, by its suffix.
+
+    Raises:
+        ConfigError: the suffix is neither JavaScript's nor Python's.
+    """
+    if config_file.suffix in JAVASCRIPT_SUFFIXES:
+        return True
+    if config_file.suffix == ".py":
+        return False
+    raise ConfigError(
+        f"{config_file}: a config file ends in .py, .js, .mjs or .cjs, not in "
+        f"{config_file.suffix or 'nothing'!r}."
+    )
+
+
+class Launch(NamedTuple):
+    """Command, settings and environment of every worker of a pool.
+
+    Attributes:
+        command: the program and its arguments, before the ones that `spawn` adds.
+        config_file: the absolute path of the config file it loads.
+        settings: passed to the worker as JSON: ``{"options": [names], ...}``.
+        environment: environment variables for the worker, besides ours.
+    """
+
+    command: Sequence[str]
+    config_file: Path
+    settings: Mapping[str, object] = MappingProxyType({})
+    environment: Mapping[str, str] = MappingProxyType({})
+
+    @classmethod
+    def for_config(
+        cls,
+        config_file: Path,
+        settings: Mapping[str, object],
+        *,
+        path_to_node: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        any_node: bool = False,
+    ) -> Launch:
+        """The launch for a config file of either language.
+
+        Args:
+            any_node: take the first Node found, without asking for its version.
+
+        Raises:
+            ConfigError: no such file, an unknown ending, or no usable Node.
+        """
+        if not config_file.is_file():
+            raise ConfigError(
+                f"{config_file}: no such config file. Name an existing one, or write a first one "
+                "with: jshost init"
+            )
+        if is_javascript(config_file):
+            node = first_node(path_to_node) if any_node else None
+            command = [node or find_node(path_to_node).path, str(JS_FOLDER / "worker" / "main.mjs")]
+        else:
+            command = [sys.executable, "-P", "-X", "utf8", str(PYTHON_WORKER)]
+        return cls(command, config_file, settings, environment or {})
 
 
 def launch_of(
@@ -77,43 +155,3 @@ def launch_of(
         environment=environment,
         any_node=any_node,
     )
-
-
-def spawn_first(
-    config_file: Path,
-    threads: int,
-    *,
-    path_to_node: str | None,
-    environment: Mapping[str, str],
-) -> WorkerProcess:
-    """Spawn a worker for a program that waits for it. The first Node there is will nearly always
-    do: it is asked for its version while it starts.
-
-    Raises: ConfigError: as `launch_of`.
-    """
-
-    def launch(any_node: bool) -> Launch:
-        return launch_of(
-            config_file,
-            threads,
-            path_to_node=path_to_node,
-            environment=environment,
-            any_node=any_node,
-        )
-
-    hasty = launch(any_node=True)
-    if not is_javascript(config_file):
-        return spawn(hasty)
-    try:
-        first = spawn(hasty)
-    except ConfigError:
-        return spawn(launch(any_node=False))  # another one may run
-    try:
-        sure = launch(any_node=False)
-    except BaseException:
-        first.discard()
-        raise
-    if sure.command == hasty.command:
-        return first
-    first.discard()
-    return spawn(sure)

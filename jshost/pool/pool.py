@@ -17,10 +17,11 @@ from typing import Any
 from jshost.exceptions import ConfigError
 from jshost.pool.call_table import PoolCalls
 from jshost.pool.channel import WorkerChannel, log_line
+from jshost.pool.launch import Launch
 from jshost.pool.loop import Handle, Loop
 from jshost.pool.memory import MemoryWatch
 from jshost.pool.pending_call import Caller, PendingCall
-from jshost.pool.process import Launch, WorkerProcess, spawn
+from jshost.pool.process import WorkerProcess, spawn
 from jshost.pool.scheduling.decisions import (
     Action,
     Cancel,

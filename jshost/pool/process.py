@@ -1,7 +1,7 @@
-"""One worker process: how it is spawned, and how it is made sure that it ends.
+"""One worker process, from its start to its end. Runs in: host (and any program that owns a pool).
 
-Runs in: host (and whoever owns a pool). A worker inherits two descriptors: its end of the socket
-pair that frames travel on, and the reading end of a pipe, the `lifeline`.
+A worker inherits two descriptors: its end of the socket pair that frames travel on, and the reading
+end of a pipe, the `lifeline`.
 """
 
 from __future__ import annotations
@@ -13,88 +13,22 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING
 
 from jshost.exceptions import ConfigError
 from jshost.platform.lifeline import kill_on_hang_up
-from jshost.pool.node import find_node, first_node
+from jshost.pool.launch import Launch, is_javascript, launch_of
 
 if TYPE_CHECKING:
     import psutil
 
-__all__ = ["Launch", "WorkerProcess", "is_javascript", "spawn"]
+__all__ = ["WorkerProcess", "spawn", "spawn_first"]
 
-JS_FOLDER = Path(__file__).parent.parent / "js"
-PYTHON_WORKER = Path(__file__).parent.parent / "worker" / "main.py"
-JAVASCRIPT_SUFFIXES = (".js", ".mjs", ".cjs")
 SOCKET_BUFFER_BYTES = 1 << 20
 KILLED_S = 5.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-
-
-def is_javascript(config_file: Path) -> bool:
-    """Whether a config file is JavaScript, by its ending.
-
-    Raises:
-        ConfigError: it is neither JavaScript nor Python.
-    """
-    if config_file.suffix in JAVASCRIPT_SUFFIXES:
-        return True
-    if config_file.suffix == ".py":
-        return False
-    raise ConfigError(
-        f"{config_file}: a config file ends in .py, .js, .mjs or .cjs, not in "
-        f"{config_file.suffix or 'nothing'!r}."
-    )
-
-
-class Launch(NamedTuple):
-    """What every worker of a pool is started with.
-
-    Attributes:
-        command: the program and its arguments, before the ones that `spawn` adds.
-        config_file: the absolute path of the config file it loads.
-        settings: what else the worker is told, as JSON: ``{"options": [names], ...}``.
-        environment: environment variables that it gets beside ours.
-    """
-
-    command: Sequence[str]
-    config_file: Path
-    settings: Mapping[str, object] = MappingProxyType({})
-    environment: Mapping[str, str] = MappingProxyType({})
-
-    @classmethod
-    def for_config(
-        cls,
-        config_file: Path,
-        settings: Mapping[str, object],
-        *,
-        path_to_node: str | None = None,
-        environment: Mapping[str, str] | None = None,
-        any_node: bool = False,
-    ) -> Launch:
-        """The launch for a config file of either language.
-
-        Args:
-            any_node: take the first Node there is, without asking for its version.
-
-        Raises:
-            ConfigError: no such file, an unknown ending, or no usable Node.
-        """
-        if not config_file.is_file():
-            raise ConfigError(
-                f"{config_file}: no such config file. Name an existing one, or write a first one "
-                "with: jshost init"
-            )
-        if is_javascript(config_file):
-            node = first_node(path_to_node) if any_node else None
-            command = [node or find_node(path_to_node).path, str(JS_FOLDER / "worker" / "main.mjs")]
-        else:
-            command = [sys.executable, "-P", "-X", "utf8", str(PYTHON_WORKER)]
-        return cls(command, config_file, settings, environment or {})
 
 
 class WorkerProcess:
@@ -128,19 +62,19 @@ class WorkerProcess:
                 os.killpg(self.popen.pid, signal.SIGKILL)
 
     def has_ended(self) -> bool:
-        """Whether it has ended; if so, what it started in its own process group ends too."""
+        """Whether it has ended. If so, what is left of its process group is killed."""
         if self.popen.returncode is None and hasattr(os, "waitid"):
             flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
             with contextlib.suppress(ChildProcessError):
                 if os.waitid(os.P_PID, self.pid, flags) is None:
                     return False
-                # Not reaped yet: until then its id, and so its group's, is nobody else's.
+                # It is not reaped yet, so no other process group can have its id.
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self.pid, signal.SIGKILL)
         return self.popen.poll() is not None
 
     def memory(self) -> int | None:
-        """The bytes of memory that it uses (resident set size), or None: it has ended."""
+        """Its resident set size in bytes, or None: it has ended."""
         if sys.platform == "linux":  # proc(5); psutil takes 20 ms to import
             try:
                 pages = int(Path(f"/proc/{self.pid}/statm").read_bytes().split()[1])
@@ -156,7 +90,7 @@ class WorkerProcess:
         except psutil.Error:
             return None
 
-    def describe_end(self) -> str:
+    def describe_exit(self) -> str:
         """How the process ended, in words: "exit code 3", "signal SIGKILL"."""
         code = self.popen.poll()
         if code is None:
@@ -169,7 +103,7 @@ class WorkerProcess:
             return f"signal {-code}"
 
     def close(self) -> None:
-        """Let go of our ends; the worker reads EOF."""
+        """Close our ends; the worker reads EOF."""
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
@@ -191,10 +125,10 @@ class WorkerProcess:
 
 
 def spawn(launch: Launch) -> WorkerProcess:
-    """Start a worker; it answers with a READY frame on its channel, or with an ERROR.
+    """Start a worker. It sends a READY frame once it has loaded its config, or else an ERROR.
 
-    The worker leads a process group of its own: Ctrl-C in the owner's terminal is the owner's to
-    handle, and a kill reaches what the worker started.
+    The worker leads a process group of its own. So Ctrl-C in a terminal reaches only the owner, and
+    a kill reaches what the worker started as well.
 
     Raises:
         ConfigError: the program cannot be run.
@@ -226,3 +160,46 @@ def spawn(launch: Launch) -> WorkerProcess:
     assert popen.stdout is not None
     assert popen.stderr is not None
     return WorkerProcess(launch, popen, ours, popen.stdout, popen.stderr, writing)
+
+
+def spawn_first(
+    config_file: Path,
+    threads: int,
+    *,
+    path_to_node: str | None,
+    environment: Mapping[str, str],
+) -> WorkerProcess:
+    """Spawn a worker for a program that waits for it.
+
+    The first Node on this machine is started before its version is known, for it is nearly always
+    new enough. If it is not, the worker is replaced.
+
+    Raises:
+        ConfigError: as `launch_of`.
+    """
+
+    def make_launch(any_node: bool) -> Launch:
+        return launch_of(
+            config_file,
+            threads,
+            path_to_node=path_to_node,
+            environment=environment,
+            any_node=any_node,
+        )
+
+    hasty = make_launch(any_node=True)
+    if not is_javascript(config_file):
+        return spawn(hasty)
+    try:
+        first = spawn(hasty)
+    except ConfigError:
+        return spawn(make_launch(any_node=False))  # another one may run
+    try:
+        sure = make_launch(any_node=False)
+    except BaseException:
+        first.discard()
+        raise
+    if sure.command == hasty.command:
+        return first
+    first.discard()
+    return spawn(sure)

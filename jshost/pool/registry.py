@@ -16,14 +16,14 @@ from typing import Any, Protocol
 
 from jshost.exceptions import ConfigError, from_envelope
 from jshost.pool.channel import log_line
-from jshost.pool.launch import launch_of
+from jshost.pool.launch import Launch, launch_of
 from jshost.pool.loop import Loop
 from jshost.pool.options import PER_CONFIG, HostOptions, camel_case, read_options
 from jshost.pool.pool import LineListener, Pool
-from jshost.pool.process import Launch, WorkerProcess
+from jshost.pool.process import WorkerProcess
 from jshost.pool.scheduling.decisions import Policy
 
-__all__ = ["FileWatch", "Pools", "Route"]
+__all__ = ["FileWatch", "Registry", "Route"]
 
 logger = logging.getLogger("jshost.host")
 
@@ -64,7 +64,7 @@ class FileWatch(Protocol):
     def learn_folders(self, pool: Pool) -> None: ...
 
 
-class Pools:
+class Registry:
     """Everything that a host serves.
 
     Args:

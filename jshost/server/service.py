@@ -9,17 +9,17 @@ from typing import Any
 
 from jshost.exceptions import ConfigError
 from jshost.pool.options import HostOptions
-from jshost.pool.registry import Pools, Route
+from jshost.pool.registry import Registry, Route
 from jshost.server.reloader import Reloader
 
 __all__ = ["Route", "Service"]
 
 
-class Service(Pools):
+class Service(Registry):
     """Everything that a host serves.
 
     Args:
-        config_file, overrides, path_to_node: as for `Pools`.
+        config_file, overrides, path_to_node: as for `Registry`.
         reloader: loads code anew when it is edited; None: it is loaded once.
 
     Attributes:
@@ -72,8 +72,8 @@ class Service(Pools):
                 item.pool.restarts["reload"] += len(pool.workers)
 
     def workers(self) -> list[dict[str, Any]]:
-        """As `Pools.workers`; those of older services retire."""
-        old = [worker for service in self.older for worker in Pools.workers(service)]
+        """As `Registry.workers`; those of older services retire."""
+        old = [worker for service in self.older for worker in Registry.workers(service)]
         return [*super().workers(), *({**worker, "state": "retiring"} for worker in old)]
 
     async def end(self, timeout_s: float) -> None:

@@ -23,7 +23,8 @@ from support.lies import any_lie, lie_to_a_worker, not_frames, senseless_call
 from jshost.exceptions import ProcessError, RemoteError
 from jshost.function import Function
 from jshost.pool.channel import WorkerChannel
-from jshost.pool.process import Launch, WorkerProcess, spawn
+from jshost.pool.launch import Launch
+from jshost.pool.process import WorkerProcess, spawn
 from jshost.protocol import frames
 
 pytestmark = pytest.mark.timeout(by_hand(1800, 60))

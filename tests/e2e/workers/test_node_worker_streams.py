@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from jshost.pool.process import Launch, WorkerProcess, spawn
+from jshost.pool.launch import Launch
+from jshost.pool.process import WorkerProcess, spawn
 from jshost.protocol import frames
 from jshost.protocol.multipart import Part, decode_parts, encode_parts
 

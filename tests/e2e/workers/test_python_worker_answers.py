@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jshost.pool.process import Launch, WorkerProcess, spawn
+from jshost.pool.launch import Launch
+from jshost.pool.process import WorkerProcess, spawn
 from jshost.protocol import frames
 
 CONFIG = """

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from jshost.pool.process import Launch, WorkerProcess, spawn
+from jshost.pool.launch import Launch
+from jshost.pool.process import WorkerProcess, spawn
 from jshost.protocol import frames, results, values
 from jshost.worker.streams import QUEUE_LIMIT_BYTES, WINDOW_BYTES
 

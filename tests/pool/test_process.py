@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from jshost.exceptions import ConfigError
-from jshost.pool.launch import spawn_first
-from jshost.pool.process import WorkerProcess
+from jshost.pool.process import WorkerProcess, spawn_first
 
 OLD = '#!/bin/sh\n[ "$1" = --version ] && echo v18.20.4\nexit 1\n'
 RUNS_NOWHERE = "#!/no/such/interpreter\n"
