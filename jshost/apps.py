@@ -11,7 +11,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.core.signals import setting_changed
 
-from jshost.conf import settings
+from jshost.client.settings import settings
 from jshost.exceptions import ConfigError
 
 __all__ = ["JSHostConfig"]

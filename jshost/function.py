@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from jshost.client.call import JSON_ANSWERS, NOT_GIVEN, STREAMED_ANSWERS, Call
-from jshost.conf import settings
+from jshost.client.settings import settings
 from jshost.exceptions import (
     ConnectionError,
     FunctionError,
@@ -250,7 +250,7 @@ class Function:
 
 @functools.cache
 def default_host() -> JSHost:
-    """The host of the settings; they clear this cache when they change."""
+    """The host of the settings, until they change."""
     if settings.EMBEDDED:
         from jshost.embedding import api
 
@@ -258,6 +258,9 @@ def default_host() -> JSHost:
     from jshost.host import host
 
     return host
+
+
+settings.on_change(default_host.cache_clear)
 
 
 def _check_timeout(timeout: object, what: str) -> None:

@@ -14,12 +14,13 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from jshost.client.activity import report
 from jshost.client.http.messages import Request
 from jshost.client.http.requests import HostRequests
 from jshost.client.http.transport import DeadlinePassed
-from jshost.conf import URL_SCHEMES, settings
+from jshost.client.settings import URL_SCHEMES, settings
+from jshost.client.verbosity import CONNECT, DISCONNECT, PROCESS_START, PROCESS_STOP
 from jshost.exceptions import ConfigError, ConnectionError, JSHostError, UnexpectedResponse
-from jshost.verbosity import CONNECT, DISCONNECT, PROCESS_START, PROCESS_STOP, report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -315,3 +316,5 @@ os.register_at_fork(after_in_child=_after_fork)
 
 host = JSHost()
 """The host of the settings, connected at the first call."""
+
+settings.on_change(host.forget)

@@ -18,9 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jshost import __version__
+from jshost.client.activity import report
 from jshost.client.http.messages import Request
 from jshost.client.http.transport import DeadlinePassed, PlainTransport
+from jshost.client.verbosity import PROCESS_START, PROCESS_STOP
 from jshost.discovery.manager_state import (
     STATE_FILE_NAME,
     State,
@@ -37,7 +38,7 @@ from jshost.exceptions import (
     ProcessError,
     UnexpectedResponse,
 )
-from jshost.verbosity import PROCESS_START, PROCESS_STOP, report
+from jshost.protocol.version import __version__
 
 __all__ = ["JSHostManager", "log_folder", "logfile_of", "manager"]
 

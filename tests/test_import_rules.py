@@ -72,7 +72,7 @@ def test_the_walk_sees_the_imports_that_there_are() -> None:
     assert "jshost.pool.scheduling.scheduler" in imports_of(MODULES["jshost.pool.pool"])
     assert "jshost.protocol.values" in imports_of(MODULES["jshost.function"])
     assert "starlette.applications" in imports_of(MODULES["jshost.server.app"])
-    assert "jshost.conf" in imports_of(MODULES["jshost.verbosity"]), "inside of a function"
+    assert "jshost.manager" in imports_of(MODULES["jshost.host"]), "inside of a function"
     assert len(inside("jshost.pool")) > 10
     assert len(inside("jshost.worker")) > 10
     assert len(inside("jshost.server")) > 5
@@ -164,7 +164,7 @@ def test_a_python_worker_needs_only_the_standard_library() -> None:
     assert {"jshost.protocol.frames", "jshost.worker.threads", "jshost.protocol.values"} <= reached
     allowed = {*sys.stdlib_module_names, "jshost"}
     assert breaches(sorted(reached - {"jshost"}), lambda name: top(name) in allowed) == []
-    at_start = "jshost.pool.scheduling.scheduler", "jshost.pool.pool", "jshost.conf"
+    at_start = "jshost.pool.scheduling.scheduler", "jshost.pool.pool", "jshost.client.settings"
     assert reached.isdisjoint(at_start)
 
 

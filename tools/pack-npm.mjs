@@ -12,7 +12,7 @@ const folder = path.join(root, 'jshost', 'js');
 const bundle = path.join(folder, 'bundled.cjs');
 const copy = path.join(folder, 'python');
 /** What a user's own Python code imports from a worker's jshost, by `jshost.__getattr__`. */
-const ENTRIES = ['jshost.worker.main', 'jshost.worker.controllers', 'jshost.worker.context', 'jshost.exceptions'];
+const ENTRIES = ['jshost.protocol.version', 'jshost.worker.main', 'jshost.worker.controllers', 'jshost.worker.context', 'jshost.exceptions'];
 
 /** @param {string} name */
 function fileOf(name) {
@@ -46,7 +46,7 @@ function copyPython() {
     const target = path.join(copy, path.relative(root, file));
     mkdirSync(path.dirname(target), {recursive: true});
     cpSync(file, target);
-    if (name !== 'jshost') toDo.push(...importsOf(file)); // the package itself imports by name, when asked
+    if (name !== 'jshost') toDo.push(...importsOf(file)); // whose imports are by name, but for the version
   }
   return [...done].map((file) => path.relative(root, file)).sort();
 }

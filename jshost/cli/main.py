@@ -17,12 +17,12 @@ from typing import Any, NoReturn
 
 import click
 
-from jshost import __version__
 from jshost.cli.managed import COMMANDS
 from jshost.cli.reload import reload as reload_command
 from jshost.cli.top import top
 from jshost.exceptions import ConfigError, JSHostError
 from jshost.pool.options import HostOptions
+from jshost.protocol.version import __version__
 
 __all__ = ["main"]
 
@@ -101,13 +101,13 @@ def _config_argument(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _config_path(config: Path | None) -> Path:
-    from jshost.conf import settings
+    from jshost.client.settings import settings
 
     return config.resolve() if config is not None else settings.config_path()
 
 
 def _server_arguments(action: str, config: Path, **extra: Any) -> list[str]:
-    from jshost.conf import settings
+    from jshost.client.settings import settings
 
     arguments = {
         "action": action,

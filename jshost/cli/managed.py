@@ -14,8 +14,8 @@ from typing import Any, TextIO
 
 import click
 
-from jshost import __version__
 from jshost.exceptions import ConfigError, ConnectionError, JSHostError
+from jshost.protocol.version import __version__
 
 __all__ = ["COMMANDS"]
 
@@ -23,7 +23,7 @@ FOLLOW_POLL_S = 0.2
 
 
 def _target(config: Path | None) -> Path:
-    from jshost.conf import settings
+    from jshost.client.settings import settings
 
     return config.resolve() if config is not None else settings.config_path()
 
@@ -167,7 +167,7 @@ def _check_python() -> str:
 
 
 def _check_node() -> str:
-    from jshost.conf import settings
+    from jshost.client.settings import settings
     from jshost.pool.node import find_node
 
     node = find_node(settings.PATH_TO_NODE)

@@ -45,7 +45,7 @@ def reload(config: Path | None, url: str | None, timeout: float) -> None:
 
 
 def _records(config: Path | None, url: str | None) -> list[HostRecord]:
-    from jshost.conf import settings
+    from jshost.client.settings import settings
     from jshost.discovery.records import all_hosts, find_hosts
 
     if url is not None:

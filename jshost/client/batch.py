@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from jshost.client.call import HOST_ANSWERS_FIRST_S, report_call, timed_out
 from jshost.client.hooks import OutgoingCall
 from jshost.client.http.messages import DeadlinePassed, Request, Response, batch_response
-from jshost.conf import settings
+from jshost.client.settings import settings
+from jshost.client.verbosity import FUNCTION_CALL
 from jshost.exceptions import (
     UnexpectedResponse,
     from_envelope,
@@ -23,7 +24,6 @@ from jshost.exceptions import (
 from jshost.function import Function
 from jshost.protocol import results, values
 from jshost.protocol.multipart import Run, decode_runs, encode_runs
-from jshost.verbosity import FUNCTION_CALL
 
 if TYPE_CHECKING:
     from jshost.host import JSHost

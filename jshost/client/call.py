@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jshost.client import hooks
+from jshost.client.activity import report
 from jshost.client.http.messages import DeadlinePassed, FrozenHeaders, Request
-from jshost.conf import settings
+from jshost.client.settings import settings
+from jshost.client.verbosity import FUNCTION_CALL
 from jshost.exceptions import FunctionTimeout, from_stranger
 from jshost.protocol import values
-from jshost.verbosity import FUNCTION_CALL, report
 
 if TYPE_CHECKING:
     from jshost.client.http.messages import Response

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from jshost import __version__
 from jshost.discovery.records import is_alive, runtime_folder
+from jshost.protocol.version import __version__
 
 __all__ = [
     "STATE_FILE_NAME",

@@ -26,8 +26,7 @@ from urllib.parse import urlsplit
 from django.conf import settings as django_settings
 from django.core import checks
 
-from jshost import conf
-from jshost.conf import settings
+from jshost.client.settings import DEFAULTS, problem_with, settings
 from jshost.exceptions import ConfigError, JSHostError
 from jshost.host import JSHost, host
 
@@ -72,10 +71,10 @@ def check_settings() -> Iterable[checks.CheckMessage]:
         return
     found = False
     for name, value in values.items():
-        problem = conf.problem_with(name, value)
+        problem = problem_with(name, value)
         if problem is not None:
             found = True
-            is_known = name in conf.DEFAULTS
+            is_known = name in DEFAULTS
             hint = "Correct it" if is_known else "Correct or remove it"
             yield _error(
                 "E003" if is_known else "E002",

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jshost.conf import settings
+from jshost.client.settings import settings
 from jshost.embedding.sources import CODE, Source, read_source
 
 if TYPE_CHECKING:

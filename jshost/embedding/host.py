@@ -109,7 +109,7 @@ class EmbeddedHost(RequestTaker):
 
     def get_status(self) -> dict[str, Any]:
         """What a served host says of itself: ``{type, version, config, pid, ready, workers}``."""
-        from jshost import __version__
+        from jshost.protocol.version import __version__
 
         runtime = self._loaded()
         return {

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jshost.conf import settings
+from jshost.client.settings import settings
 from jshost.exceptions import ConfigError
 from jshost.pool.launch import DEFAULT_THREADS, JAVASCRIPT_SUFFIXES, JS_FOLDER
 from jshost.pool.process import WorkerProcess, spawn_first

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jshost import __version__
 from jshost.discovery.records import HostRecord
 from jshost.exceptions import ConfigError
+from jshost.protocol.version import __version__
 from jshost.server.generations import Generations
 from jshost.server.http.listeners import Listeners
 from jshost.server.logs import reopen_log

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jshost.conf import settings
+from jshost.client.settings import settings
 from jshost.exceptions import ProcessError
 from jshost.host import JSHost
 

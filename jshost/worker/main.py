@@ -30,9 +30,10 @@ try:
     if not Path(jshost.__file__).is_relative_to(OWN):  # the npm package's copy runs this
         import runpy
 
-        own = runpy.run_path(str(OWN / "jshost" / "__init__.py"))
+        own = runpy.run_path(str(OWN / "jshost" / "protocol" / "version.py"))
         if own["__version__"] != jshost.__version__:  # whose frames may differ
-            del sys.modules["jshost"]
+            for name in [name for name in sys.modules if name.partition(".")[0] == "jshost"]:
+                del sys.modules[name]
             sys.path.insert(0, str(OWN))
 except ImportError:  # started from a copy that is not installed
     sys.path.append(str(OWN))
