@@ -17,10 +17,9 @@ from jshost.client.http.connection import (
     QUEUE_POLL_S,
     READ_BYTES,
     Translating,
-    can_look,
-    nothing_came,
 )
 from jshost.client.http.http1 import Endpoint, ResponseParser
+from jshost.platform.unread import can_look, nothing_came
 
 __all__ = ["Connection", "connected", "connected_unix"]
 

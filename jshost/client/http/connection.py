@@ -7,13 +7,13 @@ import os
 import select
 import socket
 import struct
-import sys
 import threading
 import time
 
 from jshost.client.http.http1 import Endpoint, ResponseParser
 from jshost.client.http.messages import DeadlinePassed
 from jshost.exceptions import ConnectionError, UnexpectedResponse
+from jshost.platform.unread import can_look, nothing_came
 
 __all__ = [
     "LARGE_READ_BYTES",
@@ -23,10 +23,8 @@ __all__ = [
     "WARM_S",
     "Connection",
     "Translating",
-    "can_look",
     "connect_unix",
     "no_host",
-    "nothing_came",
     "raise_translated",
 ]
 
@@ -44,11 +42,6 @@ QUEUE_POLL_S = 0.005
 CLOCK_S = 0.05
 """By how much more than its limit a request may take, for the sake of one clock for all of them."""
 NO_WAIT = socket.MSG_DONTWAIT
-SO_MEMINFO = 55 if sys.platform == "linux" else 0
-"""sock_diag(7): how many bytes of memory a socket's queues take; the first is for what has come."""
-NOTHING_CAME = bytes(4)
-ESTABLISHED = b"\x01"
-"""The state of an open connection, the first byte of tcp(7)'s TCP_INFO."""
 
 
 def no_host(root_url: str, error: OSError) -> ConnectionError:
@@ -91,30 +84,6 @@ def connect_unix(path: str, timeout_s: float | None) -> socket.socket:
     except BaseException:
         sock.close()
         raise
-
-
-def can_look(sock: socket.socket) -> bool:
-    """Whether `nothing_came` can tell: of TCP connections, on Linux. A sandbox that stands in for
-    Linux may not know the option."""
-    if not SO_MEMINFO or sock.family == socket.AF_UNIX:
-        return False
-    try:
-        nothing_came(sock)
-    except OSError:
-        return False
-    return True
-
-
-def nothing_came(sock: socket.socket) -> bool:
-    """Whether a socket's queue holds nothing, and its end has not come.
-
-    An end that came with the last bytes is in the queue only until those are read. It costs a
-    microsecond, and the interpreter's lock is not given away for it.
-    """
-    return (
-        sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4) == NOTHING_CAME
-        and sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == ESTABLISHED
-    )
 
 
 class Translating:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
 import errno
 import logging
 import os
 import socket
-import struct
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from jshost.discovery.records import socket_path
 from jshost.exceptions import ConfigError
+from jshost.platform.syn_filter import drop_new_connections
 from jshost.pool.options import HostOptions
 
 __all__ = ["Listeners"]
@@ -99,9 +97,7 @@ class Listeners:
         """
         self.unlink()
         for listener in self.own:
-            if sys.platform == "linux" and listener.family != socket.AF_UNIX:
-                with contextlib.suppress(OSError):
-                    _drop_new_connections(listener)
+            drop_new_connections(listener)
 
 
 def _url_of(listener: socket.socket) -> tuple[str, int]:
@@ -110,26 +106,6 @@ def _url_of(listener: socket.socket) -> tuple[str, int]:
         return f"unix://{listener.getsockname()}", 0
     address, port = listener.getsockname()[:2]
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}", port
-
-
-SO_ATTACH_FILTER = 26
-DROP_SYN = (
-    # (code, jump if true, jump if false, operand), of linux/filter.h; a TCP socket's filter sees
-    # a packet from its TCP header on.
-    (0x30, 0, 0, 13),  # load the byte with the flags
-    (0x45, 0, 1, 0x02),  # is SYN among them?
-    (0x06, 0, 0, 0),  # then keep nothing of the packet
-    (0x06, 0, 0, 0xFFFFFFFF),
-)
-
-
-def _drop_new_connections(listener: socket.socket) -> None:
-    """Have Linux drop the first packet of each new connection; those half made become whole."""
-    code = array.array("B", b"".join(struct.pack("=HBBI", *line) for line in DROP_SYN))
-    address, _ = code.buffer_info()
-    listener.setsockopt(
-        socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(DROP_SYN), address)
-    )
 
 
 def _listen_unix(path: Path) -> socket.socket:

@@ -20,9 +20,10 @@ from support.tiny_server import Connection, TinyServer, echo
 from support.transports import TIMEOUT_S, Connect, post, to
 
 from jshost.client.http.async_transport import AsyncPlainTransport
-from jshost.client.http.connection import WARM_S, can_look, nothing_came
+from jshost.client.http.connection import WARM_S
 from jshost.client.http.messages import Request
 from jshost.client.http.transport import MAX_IDLE, PlainTransport
+from jshost.platform.unread import can_look, nothing_came
 
 __all__ = ["to"]  # a fixture
 
