@@ -1,4 +1,4 @@
-"""Many calls that are answered together. Runs in: host (and any program that owns a pool)."""
+"""Many calls that are answered together. Runs in: host, programs that embed."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Batch:
                 if refusal.code == "queue_full" and self._running:
                     break  # it has its turn when one of ours is answered
                 if pool is not None:
-                    pool.count_refusal(refusal, name)
+                    pool.calls.count_refusal(refusal, name)
                 self._refuse(refusal, name)
             if self._taken == len(contents):
                 self._runs.pop()

@@ -1,24 +1,23 @@
-"""The calls of a pool: begun, answered, cancelled.
-
-Runs in: host (and any program that owns a pool).
-"""
+"""The calls of a pool, from their begin to their answer. Runs in: host, programs that embed."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from jshost.exceptions import CODES, RemoteError, from_envelope
+from jshost.pool.alarm import Alarm
 from jshost.pool.channel import WorkerChannel
-from jshost.pool.pending_call import REFUSALS, Caller, PendingCall, remote_error
+from jshost.pool.pending_call import Caller, PendingCall, remote_error
 from jshost.pool.scheduling.decisions import Action, Fail, Refused
 from jshost.pool.scheduling.scheduler import Scheduler
 from jshost.pool.statistics import Statistics
 from jshost.protocol import frames
 
-__all__ = ["PoolCalls"]
+__all__ = ["CallTable", "CallTableOwner"]
 
 CALLER_LEFT = "caller_left"
 """The outcome of a call whose caller hung up."""
@@ -26,36 +25,49 @@ MAX_NAMED = 5
 """So many calls of a worker are named in the log."""
 
 
-class PoolCalls:
-    """What callers ask of a pool, and what they are answered.
+class CallTableOwner(Protocol):
+    """The pool that the calls belong to."""
+
+    def act(self, actions: list[Action]) -> None:
+        """Carry out what the scheduler has decided."""
+
+    def explain(self, code: str, worker: int | None = None) -> str:
+        """The message of a call that failed, or was refused, with this code."""
+
+
+class CallTable:
+    """Begins calls, gives callers their answers, and counts both.
+
+    Args:
+        scheduler: decides which worker gets a call.
+        workers: the channels of the workers, by number.
+        alarm: is set when a call's deadline is the next thing that falls due.
+        owner: carries out the scheduler's actions.
 
     Attributes:
-        workers: the channels of the workers that there are, by number.
-        load_error: why the code does not load, since the last worker tried to.
-        statistics: where calls are counted, if anywhere.
+        pending: the calls that wait or run, by id.
+        last_id: the id of the last call that was begun.
+        statistics: where calls are counted; None: they are not.
     """
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self.scheduler = scheduler
-        self.workers: dict[int, WorkerChannel] = {}
-        self.load_error = ""
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        workers: Mapping[int, WorkerChannel],
+        alarm: Alarm,
+        owner: CallTableOwner,
+    ) -> None:
+        self.pending: dict[int, PendingCall] = {}
+        self.last_id = 0
         self.statistics: Statistics | None = None
-        self._calls: dict[int, PendingCall] = {}
+        self._scheduler = scheduler
+        self._workers = workers
+        self._alarm = alarm
+        self._owner = owner
         self._cancelled: dict[int, str] = {}
-        """Calls that were answered, but that their workers have not dropped: what the log says."""
-        self._last_call_id = 0
-        self._wake = math.inf
-        """When the scheduler is asked next what is due."""
+        """For the log: calls whose callers have their answer, but that their workers still run."""
 
-    def _act(self, actions: list[Action]) -> None:
-        """Carry out what the scheduler has decided."""
-        raise NotImplementedError
-
-    def _plan_tick(self) -> None:
-        """The scheduler wants to be asked earlier."""
-        raise NotImplementedError
-
-    def call(
+    def begin(
         self,
         name: str,
         body: bytes,
@@ -66,13 +78,13 @@ class PoolCalls:
         stream: bool = False,
         traceparent: str = "",
     ) -> PendingCall:
-        """Hand a call to a worker, or queue it; `frames.call_header` says what the rest is.
+        """Send a call to a worker, or queue it; `frames.call_header` documents the arguments.
 
         Raises:
             HostUnavailable: the queue is full, or the pool is stopping.
             RequestError: the body is larger than a frame can be.
         """
-        self._last_call_id = call_id = (self._last_call_id + 1) & 0xFFFFFFFF or 1
+        self.last_id = call_id = (self.last_id + 1) & 0xFFFFFFFF or 1
         now = time.monotonic()
         deadline = math.inf if timeout_s is None else now + timeout_s
         header = frames.call_header(
@@ -85,7 +97,7 @@ class PoolCalls:
         )
         try:
             frame = frames.call_frame(call_id, header, body)
-            worker = self.scheduler.submit(call_id, deadline, now)
+            worker = self._scheduler.submit(call_id, deadline, now)
         except (frames.FrameError, Refused) as error:
             refusal = self._refusal(error, name)
             self.count_refusal(refusal, name)
@@ -94,17 +106,17 @@ class PoolCalls:
             pending = PendingCall(call_id, name, frame, timeout_s, request_id, now, caller)
         else:
             pending = PendingCall(call_id, name, b"", timeout_s, request_id, now, caller)
-            channel = self.workers[worker]
-            if self._calls:  # where there are calls, more are likely to come at once
+            channel = self._workers[worker]
+            if self.pending:  # where there are calls, more are likely to come at once
                 channel.send_soon(frame)
             else:
                 channel.send_frame(frame)
-        self._calls[call_id] = pending
-        if self.scheduler.next_wake < self._wake:
-            self._plan_tick()
+        self.pending[call_id] = pending
+        if self._scheduler.next_wake < self._alarm.at:
+            self._alarm.set()
         return pending
 
-    def call_many(
+    def begin_many(
         self,
         name: str,
         bodies: Sequence[bytes],
@@ -114,13 +126,13 @@ class PoolCalls:
         content_type: str | None = None,
         traceparent: str = "",
     ) -> tuple[list[PendingCall], RemoteError | None]:
-        """As `call`, for many calls of one function, each with a body and a caller of its own.
+        """As `begin`, for many calls of one function, each with its own body and caller.
 
         Returns:
-            The calls that were begun, which are the first ones, and why the next one was not.
+            The calls that were begun (the first ones), and the error of the next one, if any.
         """
         begun: list[PendingCall] = []
-        submit, calls, workers = self.scheduler.submit, self._calls, self.workers
+        submit, calls, workers = self._scheduler.submit, self.pending, self._workers
         now = time.monotonic()
         deadline = math.inf if timeout_s is None else now + timeout_s
         header = frames.call_header(
@@ -128,7 +140,7 @@ class PoolCalls:
         )
         refusal: RemoteError | None = None
         for body, caller in zip(bodies, callers, strict=True):
-            self._last_call_id = call_id = (self._last_call_id + 1) & 0xFFFFFFFF or 1
+            self.last_id = call_id = (self.last_id + 1) & 0xFFFFFFFF or 1
             try:
                 frame = frames.call_frame(call_id, header, body)
                 worker = submit(call_id, deadline, now)
@@ -142,49 +154,42 @@ class PoolCalls:
                 workers[worker].send_soon(frame)
             calls[call_id] = pending
             begun.append(pending)
-        if self.scheduler.next_wake < self._wake:
-            self._plan_tick()
+        if self._scheduler.next_wake < self._alarm.at:
+            self._alarm.set()
         return begun, refusal
 
     def _refusal(self, error: Exception, name: str) -> RemoteError:
-        """What a caller is told whose call is not taken."""
         if isinstance(error, Refused):
-            message = REFUSALS.get(error.code, self.load_error)
-            message = message.replace("{queue}", str(len(self.scheduler.queue)))
+            message = self._owner.explain(error.code)
             return from_envelope({"code": error.code, "message": message}, name=name)
         message = f"The call is larger than what a worker can be sent at once: {error}."
         return from_envelope({"code": "body_too_large", "message": message}, name=name)
 
     def count_refusal(self, error: RemoteError, name: str) -> None:
-        """A caller was told so. A batch tries again, and is told only in the end."""
+        """Count a call that was refused. A batch tries again first, and counts its last try."""
         if self.statistics is not None:
             self.statistics[name].others[error.code] += 1
 
-    @property
-    def calls_begun(self) -> int:
-        """A number that every call changes."""
-        return self._last_call_id
-
     def cancel(self, pending: PendingCall) -> None:
-        """The caller left. The worker is told; the answer is dropped."""
-        if self._calls.pop(pending.call_id, None) is not None:
+        """Drop a call whose caller left, and have its worker stop it."""
+        if self.pending.pop(pending.call_id, None) is not None:
             if self.statistics is not None:
                 spent = time.monotonic() - pending.started
                 self.statistics[pending.name].failed(spent, CALLER_LEFT)
-            self._remember(pending)
-            self._act(self.scheduler.cancel(pending.call_id, time.monotonic()))
+            self._note_cancelled(pending)
+            self._owner.act(self._scheduler.cancel(pending.call_id, time.monotonic()))
 
     def credit(self, pending: PendingCall, size: int) -> None:
-        """The caller has taken `size` bytes of the call's CHUNK frames: more may come."""
-        worker = self.scheduler.worker_of(pending.call_id)
-        if worker is not None and worker in self.workers:
-            self.workers[worker].send(frames.CHUNK, pending.call_id, size.to_bytes(4, "big"))
+        """Let the worker send more: the caller has taken `size` bytes of CHUNK frames."""
+        worker = self._scheduler.worker_of(pending.call_id)
+        if worker is not None and worker in self._workers:
+            self._workers[worker].send(frames.CHUNK, pending.call_id, size.to_bytes(4, "big"))
 
     def on_answer(self, kind: int, call_id: int, payload: bytes) -> None:
         """A worker's RESULT or ERROR frame."""
-        pending = self._calls.pop(call_id, None)
+        pending = self.pending.pop(call_id, None)
         now = time.monotonic()
-        actions = self.scheduler.finished(call_id, now)
+        actions = self._scheduler.finished(call_id, now)
         if pending is None:
             self._cancelled.pop(call_id, None)
         else:
@@ -193,64 +198,37 @@ class PoolCalls:
                     self.statistics[pending.name].succeeded(now - pending.started)
                 pending.caller.on_result(payload)
             else:
-                self._tell(pending, remote_error(payload, pending))
+                self._answer_with(remote_error(payload, pending), pending)
         if actions:
-            self._act(actions)
+            self._owner.act(actions)
 
     def on_chunk(self, call_id: int, payload: bytes) -> None:
         """A worker's CHUNK frame."""
-        pending = self._calls.get(call_id)
+        pending = self.pending.get(call_id)
         if pending is not None:
             pending.caller.on_chunk(payload)
 
-    def _fail(self, action: Fail) -> None:
-        pending = self._calls.pop(action.call, None)
+    def fail(self, action: Fail) -> None:
+        """Answer a call with an error, as the scheduler decided."""
+        pending = self.pending.pop(action.call, None)
         if pending is None:
             return
         if action.code == "timeout":
-            self._remember(pending)
+            self._note_cancelled(pending)
             spent = time.monotonic() - pending.started
             message = (
                 f"no answer within the limit of {pending.timeout_s:g} s ({spent:.2f} s spent); "
                 "the call was cancelled"
             )
         else:
-            worker = self.workers.get(action.worker or 0)
-            if action.code == "load_failed":
-                message = self.load_error
-            elif action.code == "draining":
-                message = REFUSALS["draining"]
-            elif self.scheduler.halted and self.scheduler.draining:
-                message = "the host was stopped before the function had finished"
-            elif worker is not None:
-                message = worker.obituary()
-            else:
-                message = self.load_error or "the workers of this function are gone"
+            message = self._owner.explain(action.code, action.worker)
         error = from_envelope(
             {"code": action.code, "message": message, "requestId": pending.request_id},
             name=pending.name,
         )
-        self._tell(pending, error)
+        self._answer_with(error, pending)
 
-    def _remember(self, pending: PendingCall) -> None:
-        if self.scheduler.worker_of(pending.call_id) is not None:
-            self._cancelled[pending.call_id] = _named(pending)
-
-    def _calls_of(self, number: int) -> str:
-        """The calls that a worker still has, for the log: each function and request id."""
-        names = []
-        for call in self.scheduler.workers[number].calls:
-            pending = self._calls.get(call)
-            names.append(_named(pending) if pending else self._cancelled.get(call, "?"))
-        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-        return ", ".join(names[:MAX_NAMED]) + more
-
-    def _forget_calls_of(self, number: int) -> None:
-        for call in self.scheduler.workers[number].calls:
-            self._cancelled.pop(call, None)
-
-    def _tell(self, pending: PendingCall, error: RemoteError) -> None:
-        """Answer a call with an error."""
+    def _answer_with(self, error: RemoteError, pending: PendingCall) -> None:
         if self.statistics is not None:
             code = error.code if error.code in CODES else "function_failed"
             spent = time.monotonic() - pending.started
@@ -259,7 +237,28 @@ class PoolCalls:
 
     def in_flight(self) -> Counter[str]:
         """How many calls wait or run, by function."""
-        return Counter(pending.name for pending in self._calls.values())
+        return Counter(pending.name for pending in self.pending.values())
+
+    # Calls in the log
+
+    def _note_cancelled(self, pending: PendingCall) -> None:
+        if self._scheduler.worker_of(pending.call_id) is not None:
+            self._cancelled[pending.call_id] = _named(pending)
+
+    def names(self, calls: Iterable[int]) -> str:
+        """The function and request id of each call, for the log."""
+        names = [self._name(call) for call in calls]
+        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        return ", ".join(names[:MAX_NAMED]) + more
+
+    def _name(self, call: int) -> str:
+        pending = self.pending.get(call)
+        return _named(pending) if pending else self._cancelled.get(call, "?")
+
+    def forget_cancelled(self, calls: Iterable[int]) -> None:
+        """The worker that ran these calls is gone."""
+        for call in calls:
+            self._cancelled.pop(call, None)
 
 
 def _named(pending: PendingCall) -> str:

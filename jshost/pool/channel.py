@@ -1,6 +1,6 @@
-"""One worker as its pool talks to it: frames both ways, and its printed lines.
+"""The channel to one worker: frames both ways, and the lines that it prints.
 
-Runs in: host (and any program that owns a pool).
+Runs in: host, programs that embed.
 """
 
 from __future__ import annotations
@@ -14,33 +14,39 @@ from typing import Any, Protocol
 
 from jshost.platform import kept_lock
 from jshost.pool.loop import Loop
+from jshost.pool.output_pipe import OutputPipe
 from jshost.pool.process import WorkerProcess
 from jshost.protocol import frames, payloads
-from jshost.protocol.lines import Line, LineSplitter, parse_line
+from jshost.protocol.lines import Line, parse_line
 
-__all__ = ["ChannelOwner", "WorkerChannel", "log_line"]
+__all__ = ["AnswerListener", "ChannelOwner", "WorkerChannel", "log_line"]
 
 logger = logging.getLogger("jshost.pool")
 output_logger = logging.getLogger("jshost.worker")
 
 STDERR_TAIL_LINES = 20
 READ_BYTES = 64 * 1024
-"""What is read at once. From 128 KB on, malloc maps new memory for every read (M_MMAP_THRESHOLD),
-which costs more than the read itself; the rest of a large frame is worth it."""
+"""How much is read at once. From 128 KB on, malloc maps new memory for every read
+(M_MMAP_THRESHOLD), which costs more than the read; only the rest of a large frame is worth it."""
 LARGE_READ_BYTES = 512 * 1024
 JOINED_BYTES = 64 * 1024
-"""A frame over this is sent by itself, not copied to go with others."""
+"""A larger frame is sent by itself, because joining it with others would copy it."""
 HELD = 16
-"""So many frames go together at most: the worker begins with them while more are made."""
+"""At most so many frames are sent together: the worker starts on them while more are made."""
 MAX_BUFFERS = 64
 NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
 
-class ChannelOwner(Protocol):
-    """Who hears what a worker says: the pool."""
+class AnswerListener(Protocol):
+    """Hears what a worker answers to calls."""
 
     def on_answer(self, kind: int, call_id: int, payload: bytes) -> None: ...
     def on_chunk(self, call_id: int, payload: bytes) -> None: ...
+
+
+class ChannelOwner(Protocol):
+    """Hears what a worker says of itself."""
+
     def on_ready(self, worker: WorkerChannel, ready: dict[str, Any]) -> None: ...
     def on_update(self, ready: dict[str, Any]) -> None: ...
     def on_load_failed(self, worker: WorkerChannel, failure: dict[str, Any]) -> None: ...
@@ -53,7 +59,12 @@ class WorkerChannel:
     """One worker's channel and outputs."""
 
     def __init__(
-        self, number: int, process: WorkerProcess, owner: ChannelOwner, loop: Loop
+        self,
+        number: int,
+        process: WorkerProcess,
+        calls: AnswerListener,
+        owner: ChannelOwner,
+        loop: Loop,
     ) -> None:
         self.number = number
         self.process = process
@@ -61,39 +72,43 @@ class WorkerChannel:
         self.expected_end = False
         self.kill_reason = ""
         self.is_ready = False
+        self.is_measured = False
+        """Whether its memory has been measured."""
         self.pinged_at = 0.0
-        """When it was asked how late it is, while it has not said."""
+        """When the PING was sent that it has not answered yet; else 0."""
         self.last_lag_s = 0.0
         self.fingerprint = ""
-        """What tells its code from other code, where it has cacheable functions."""
+        """Identifies its code, if it has cacheable functions."""
         self.is_connected = True
         self.is_gone = False
         self._loop = loop
+        self._calls = calls
         self._owner = owner
         self._decoder = frames.Decoder()
         self._stderr_tail: deque[str] = deque(maxlen=STDERR_TAIL_LINES)
         self._unsent: deque[bytes | memoryview] = deque()
-        """What the socket's buffer did not take; the calls it belongs to are bounded."""
+        """Data that the socket's buffer did not take. It is bounded, because calls are."""
         self._held: list[bytes] = []
+        """Frames that are sent together at the end of this turn of the loop."""
         self._socket = process.channel
         self._socket.setblocking(False)
         self._fd = self._socket.fileno()
         self._io: kept_lock.SendReceive = self._socket
         self._pidfd = -1
         self._pipes = [
-            OutputPipe(process.stdout.fileno(), logging.INFO, self, loop),
-            OutputPipe(process.stderr.fileno(), logging.WARNING, self, loop),
+            OutputPipe(process.stdout.fileno(), self._on_stdout, loop),
+            OutputPipe(process.stderr.fileno(), self._on_stderr, loop),
         ]
         loop.add_reader(self._fd, self._on_readable)
         self._watch_process()
 
     @property
     def open_outputs(self) -> int:
-        """How many of stdout and stderr have not come to their end."""
+        """How many of stdout and stderr are still open."""
         return sum(pipe.is_open for pipe in self._pipes)
 
     def _watch_process(self) -> None:
-        """Hear of the process's end though a child of it holds the channel open (Linux)."""
+        """Notice the end of the process even if a child of it holds the channel open (Linux)."""
         if not hasattr(os, "pidfd_open"):
             return
         try:
@@ -115,7 +130,7 @@ class WorkerChannel:
             os.close(self._pidfd)
             self._pidfd = -1
 
-    # Hearing
+    # Receiving
 
     def _on_readable(self) -> None:
         if self._io is self._socket and kept_lock.is_wanted():
@@ -142,28 +157,28 @@ class WorkerChannel:
             raise
 
     def _take(self, data: bytes) -> None:
-        owner = self._owner
+        calls = self._calls
         try:
             for kind, call_id, payload in self._decoder.feed(data):
                 if kind == frames.RESULT:
                     if payload[:1] not in payloads.SIMPLE_FORMS:
                         payloads.check_result(payload)
-                    owner.on_answer(kind, call_id, payload)
+                    calls.on_answer(kind, call_id, payload)
                 elif kind == frames.ERROR and call_id:
-                    owner.on_answer(kind, call_id, payload)
+                    calls.on_answer(kind, call_id, payload)
                 elif kind == frames.CHUNK:
                     payloads.check_chunk(payload)
-                    owner.on_chunk(call_id, payload)
+                    calls.on_chunk(call_id, payload)
                 else:
                     self._take_news(kind, payload)
         except frames.FrameError as error:
             logger.error("worker %d is killed: %s", self.number, error)
             self.process.kill()
-            self._disconnect()  # nothing that follows is believed
-            owner.on_gone(self)
+            self._disconnect()  # what follows cannot be trusted
+            self._owner.on_gone(self)
 
     def _take_news(self, kind: int, payload: bytes) -> None:
-        """What is about no call. Workers send no other kinds; nobody listens to those."""
+        """Frames that belong to no call. Workers send no other kinds; those are ignored."""
         owner = self._owner
         if kind == frames.LOG:
             self._log(payloads.log_of(payload))
@@ -179,10 +194,10 @@ class WorkerChannel:
             owner.on_load_failed(self, payloads.failure_of(payload))
 
     def lag_s(self, now: float) -> float:
-        """How long it took to answer a PING, or takes by now."""
+        """How long the last PING took, or the one that waits for its PONG has taken so far."""
         return max(self.last_lag_s, now - self.pinged_at) if self.pinged_at else self.last_lag_s
 
-    # Doing
+    # Sending
 
     def send(self, kind: int, call_id: int, payload: bytes = b"") -> None:
         self.send_frame(frames.encode(kind, call_id, payload))
@@ -193,7 +208,7 @@ class WorkerChannel:
         self._write(frame)
 
     def send_soon(self, frame: bytes) -> None:
-        """Send it together with what else is sent so, at the end of this turn of the loop."""
+        """Send a frame at the end of this turn of the loop, together with others."""
         if len(frame) > JOINED_BYTES:
             self.send_frame(frame)
             return
@@ -208,7 +223,7 @@ class WorkerChannel:
             try:
                 data, self._held = b"".join(self._held), []
                 self._write(data)
-            except BaseException:  # Ctrl-C: nobody knows what was sent
+            except BaseException:  # Ctrl-C: it is not known what was sent
                 self.process.kill()
                 raise
 
@@ -221,13 +236,13 @@ class WorkerChannel:
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError:
-            return  # it is gone, which the reading end hears
+            return  # the worker is gone; the reading end notices
         if sent < len(data):
             self._unsent.append(memoryview(data)[sent:])
             self._loop.add_writer(self._fd, self._send_rest)
 
     def _send_rest(self) -> None:
-        """Send what waits, as far as the socket's buffer takes it; the loop says when more fits."""
+        """Send the rest, as far as the socket's buffer takes it; the loop calls again for more."""
         unsent = self._unsent
         try:
             while unsent:
@@ -241,11 +256,12 @@ class WorkerChannel:
             self._loop.add_writer(self._fd, self._send_rest)
             return
         except OSError:
-            unsent.clear()  # it is gone, which the reading end hears
+            unsent.clear()  # the worker is gone; the reading end notices
         if self.is_connected:
             self._loop.remove_writer(self._fd)
 
     def drain(self) -> None:
+        """Ask the worker to end."""
         if not self.expected_end:
             self.expected_end = True
             self.send(frames.DRAIN, 0)
@@ -272,20 +288,22 @@ class WorkerChannel:
             self._pidfd = -1
         self.process.abandon()
 
-    # Saying
+    # Output
 
-    def printed(self, raw: bytes, level: int) -> None:
+    def _on_stdout(self, raw: bytes) -> None:
+        self._owner.on_line(self, logging.INFO, parse_line(raw))
+
+    def _on_stderr(self, raw: bytes) -> None:
         line = parse_line(raw)
-        if level == logging.WARNING:
-            self._stderr_tail.append(line.text)
-        self._owner.on_line(self, level, line)
+        self._stderr_tail.append(line.text)
+        self._owner.on_line(self, logging.WARNING, line)
 
     def _log(self, entry: dict[str, str]) -> None:
         level = logging.getLevelNamesMapping().get(entry["level"].upper(), logging.INFO)
         log_line(self, level, Line(entry["message"], entry["function"], entry["requestId"]))
 
-    def obituary(self) -> str:
-        """What is known of the worker's end: how it ended, and what it said last."""
+    def describe_exit(self) -> str:
+        """How the worker ended, and its last lines on stderr."""
         process = self.process
         text = f"worker {self.number} (pid {process.pid}) died: {process.describe_exit()}"
         if self.kill_reason:
@@ -296,45 +314,9 @@ class WorkerChannel:
 
 
 def log_line(worker: WorkerChannel, level: int, line: Line) -> None:
-    """Log what a function said, with the worker's and the call's id."""
+    """Log a line that a worker printed, with the worker's and the call's id."""
     where, fields = f"worker {worker.number}", {"worker": worker.number, "text": line.text}
     if line.function:
         where += f" {line.function} {line.request_id}"
         fields |= {"function": line.function, "requestId": line.request_id}
     output_logger.log(level, "[%s] %s", where, line.text, extra={"fields": fields})
-
-
-class OutputPipe:
-    """A worker's stdout or stderr, line by line."""
-
-    def __init__(self, fd: int, level: int, worker: WorkerChannel, loop: Loop) -> None:
-        self.is_open = True
-        self._fd = fd
-        self._level = level
-        self._worker = worker
-        self._loop = loop
-        self._splitter = LineSplitter()
-        os.set_blocking(fd, False)
-        loop.add_reader(fd, self._on_readable)
-
-    def _on_readable(self) -> None:
-        try:
-            data = os.read(self._fd, READ_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data = b""
-        if data:
-            self._say(self._splitter.feed(data))
-        else:
-            self.close()
-
-    def _say(self, lines: list[bytes]) -> None:
-        for line in lines:
-            self._worker.printed(line, self._level)
-
-    def close(self) -> None:
-        if self.is_open:
-            self.is_open = False
-            self._loop.remove_reader(self._fd)
-            self._say(self._splitter.end())

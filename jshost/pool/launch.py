@@ -1,6 +1,6 @@
 """How the workers of a config file are started: command, settings, environment.
 
-Runs in: host (and any program that owns a pool). This module and `process` import little: a program
+Runs in: host, programs that embed. This module and `process` import little: a program
 that waits for its first worker starts it with them, and imports the rest while that one loads.
 """
 

@@ -1,4 +1,4 @@
-"""A call as its pool has it, and who waits for it. Runs in: host (and whoever owns a pool)."""
+"""A call that waits or runs, and its caller. Runs in: host, programs that embed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from typing import Protocol
 
 from jshost.exceptions import ProcessError, RemoteError, from_envelope
 
-__all__ = ["REFUSALS", "Caller", "PendingCall", "remote_error"]
-
-REFUSALS = {
-    "queue_full": "the queue is full: {queue} calls wait already; try again later",
-    "draining": "the host is stopping and takes no more calls",
-}
+__all__ = ["Caller", "PendingCall", "remote_error"]
 
 
 class Caller(Protocol):
-    """Who waits for a call. It hears `on_chunk` any number of times, where the call is a stream,
-    and then one of the other two; nothing after `Pool.cancel`."""
+    """Waits for a call's answer: `on_result` or `on_error`, once. A stream calls `on_chunk` any
+    number of times before. After `Pool.cancel` nothing is called."""
 
     def on_chunk(self, payload: bytes) -> None:
         """A CHUNK frame's payload; `Pool.credit` lets the worker send more."""
@@ -31,7 +26,7 @@ class Caller(Protocol):
 
 @dataclass(slots=True)
 class PendingCall:
-    """One call on its way."""
+    """A call that waits for a worker, or runs."""
 
     call_id: int
     name: str
@@ -44,7 +39,7 @@ class PendingCall:
 
 
 def remote_error(payload: bytes, pending: PendingCall) -> RemoteError:
-    """What a worker's ERROR frame says."""
+    """The error in the payload of a worker's ERROR frame."""
     try:
         envelope = json.loads(payload)
     except (ValueError, RecursionError):

@@ -1,13 +1,12 @@
-"""The workers of one config file: carries out what the scheduler decides.
+"""The workers of one config file: carries out the scheduler's decisions.
 
-Runs in: host (and any program that owns a pool). Whoever owns it gives it a loop; it runs in the
-thread that drives that loop, or under its lock.
+Runs in: host, programs that embed. The pool runs in the thread that drives its loop,
+or under that loop's lock.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
 from collections import Counter
@@ -15,10 +14,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jshost.exceptions import ConfigError
-from jshost.pool.call_table import PoolCalls
+from jshost.pool.alarm import Alarm
+from jshost.pool.call_table import CallTable
 from jshost.pool.channel import WorkerChannel, log_line
+from jshost.pool.fleet import Fleet, Spawner
 from jshost.pool.launch import Launch
-from jshost.pool.loop import Handle, Loop
+from jshost.pool.loop import Loop, when
 from jshost.pool.memory import MemoryWatch
 from jshost.pool.pending_call import Caller, PendingCall
 from jshost.pool.process import WorkerProcess, spawn
@@ -40,33 +41,38 @@ from jshost.pool.scheduling.scheduler import Scheduler
 from jshost.protocol import frames
 from jshost.protocol.lines import Line
 
-__all__ = ["Caller", "PendingCall", "Pool"]
+__all__ = ["Caller", "LineListener", "PendingCall", "Pool"]
 
 logger = logging.getLogger("jshost.pool")
 
-LAST_OUTPUT_S = 0.05
-"""How long a dead worker's error waits for the rest of its stderr."""
-END_S = 2.0
-"""How long a worker may take to end after DRAIN, or to be gone after SIGKILL."""
-POLL_S = 0.002
-LONGEST_POLL_S = 0.05
 RECYCLED_FOR = {"max_requests": "maxRequests", "max_memory": "maxMemory", "max_age": "maxAge"}
 
 LineListener = Callable[[WorkerChannel, int, Line], None]
 
 
-class Pool(PoolCalls):
+class Pool:
     """Starts, feeds, watches and replaces workers.
 
     Args:
         launch: how a worker is started.
         policy: the scheduler's numbers.
         loop: watches the workers' descriptors and the clock.
-        on_started: called once, with what the first worker says of itself (language, version,
-            functions, options), or with why the config file does not load.
+        on_started: called once, with the first worker's READY (language, version, functions,
+            options), or with the reason why the config file does not load.
         on_halt: called once with a reason when the pool cannot go on.
-        on_ready: called with what every worker says of itself, and of the files it has read.
+        on_ready: called with every worker's READY, and with the files that it reads later.
         on_line: called with each line that functions print, and its level.
+        spawn: starts a worker process.
+
+    Attributes:
+        workers: the channels of the workers, by number.
+        fleet: spawns and stops the workers.
+        calls: the calls that wait or run.
+        call, call_many, cancel, credit: the methods of `calls`, bound here because a method that
+            passes a call on would slow down each of them.
+        load_error: why the code does not load; "" if it loaded the last time.
+        max_ages: the cacheable functions, and for how many seconds their answers may be kept.
+        fingerprint: of the code that all workers run; "" while they do not run the same.
     """
 
     def __init__(
@@ -78,19 +84,24 @@ class Pool(PoolCalls):
         on_halt: Callable[[str], None],
         on_ready: Callable[[dict[str, Any]], None] = lambda ready: None,
         on_line: LineListener = log_line,
+        spawn: Spawner = spawn,
     ) -> None:
-        super().__init__(Scheduler(policy, _random))
         self.launch = launch
+        self.scheduler = Scheduler(policy, _random)
+        self.workers: dict[int, WorkerChannel] = {}
+        self.load_error = ""
         self.max_ages: Mapping[str, int] = {}
-        """The cacheable functions, and how old their answers may be, in seconds."""
         self.fingerprint = ""
-        """Of the code that all workers run, or "": they do not run the same."""
         self.on_line = on_line
         self._on_started = on_started
         self._on_halt = on_halt
         self._on_ready = on_ready
         self._loop = loop
-        self._timer: Handle | None = None
+        self._alarm = Alarm(self.scheduler, loop, self._tick)
+        self.calls = calls = CallTable(self.scheduler, self.workers, self._alarm, self)
+        self.call, self.call_many = calls.begin, calls.begin_many
+        self.cancel, self.credit = calls.cancel, calls.credit
+        self.fleet = Fleet(self.workers, calls, self, loop, spawn)
         self._memory = MemoryWatch(self, loop)
         self._has_started = False
         self._first: WorkerProcess | None = None
@@ -98,20 +109,20 @@ class Pool(PoolCalls):
     # The life of the pool
 
     def begin(self, first: WorkerProcess | None = None) -> None:
-        """Spawn the first worker; `on_started` tells when it has loaded the config.
+        """Spawn the first worker; `on_started` is called when it has loaded the config.
 
         Args:
-            first: it, where it was spawned before.
+            first: the first worker, if it was spawned before.
 
         Raises:
             ConfigError: the worker's program cannot be run.
         """
         self._first = first
-        self._act(self.scheduler.start(time.monotonic()))
+        self.act(self.scheduler.start(time.monotonic()))
 
     def set_policy(self, policy: Policy) -> None:
         """Change the numbers, once the config that holds them has been loaded."""
-        self._act(self.scheduler.set_policy(policy, time.monotonic()))
+        self.act(self.scheduler.set_policy(policy, time.monotonic()))
         self._memory.start()
 
     def stop(self, deadline: float, on_stopped: Callable[[], None]) -> None:
@@ -120,76 +131,52 @@ class Pool(PoolCalls):
         `on_stopped` is called when they are gone.
         """
         self.scheduler.drain()
-        self._once(
-            lambda: self.scheduler.idle, deadline, lambda: self._end_workers(deadline, on_stopped)
-        )
+        end_workers = lambda: self._end_workers(deadline, on_stopped)  # noqa: E731
+        when(lambda: self.scheduler.idle, deadline, end_workers, self._loop)
 
     def _end_workers(self, deadline: float, on_stopped: Callable[[], None]) -> None:
-        self._act(self.scheduler.halt())
-        for worker in list(self.workers.values()):
-            worker.drain()
-        end = min(deadline, time.monotonic() + END_S)
-        self._once(lambda: not self.workers, end, lambda: self._kill_workers(on_stopped))
-
-    def _kill_workers(self, on_stopped: Callable[[], None]) -> None:
-        for worker in list(self.workers.values()):
-            worker.process.kill()
-        end = time.monotonic() + END_S
-        self._once(lambda: not self.workers, end, lambda: self._end(on_stopped))
+        self.act(self.scheduler.halt())
+        self.fleet.stop(deadline, lambda: self._end(on_stopped))
 
     def _end(self, on_stopped: Callable[[], None]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.stop()
         self._memory.stop()
         on_stopped()
 
-    def _once(
-        self,
-        condition: Callable[[], bool],
-        deadline: float,
-        then: Callable[[], None],
-        pause_s: float = POLL_S,
-    ) -> None:
-        """Go on as soon as the condition holds, or at the deadline."""
-        if condition() or time.monotonic() >= deadline:
-            then()
-        else:  # a call may run for long: look less and less often
-            longer_s = min(pause_s * 1.1, LONGEST_POLL_S)
-            self._loop.call_later(pause_s, lambda: self._once(condition, deadline, then, longer_s))
-
     def abandon(self) -> None:
-        """In a forked child: the workers are the parent's; close our copies of what leads there."""
-        for worker in self.workers.values():
-            worker.abandon()
+        """In a forked child: the workers are the parent's; close our copies of the descriptors."""
+        self.fleet.abandon()
 
-    # The code has changed
+    # Reload
 
     def reload(self) -> None:
-        """New workers for new calls; the old ones finish theirs; then the pool `is_settled`."""
-        self._act(self.scheduler.reload(time.monotonic()))
+        """Start workers with the new code; the old ones finish their calls. See `is_settled`."""
+        self.act(self.scheduler.reload(time.monotonic()))
 
     @property
     def is_complete(self) -> bool:
-        """Whether as many workers as are wanted can take calls."""
+        """Whether as many workers can take calls as the policy wants."""
         workers = self.scheduler.workers.values()
         ready = sum(worker.state is State.READY and not worker.doomed for worker in workers)
         return ready >= self.scheduler.policy.workers
 
+    # State
+
     @property
     def is_settled(self) -> bool:
-        """Whether a worker can take calls, or it is known that the code does not load."""
+        """Whether a worker can take calls, or none will: the code does not load, or it stops."""
         scheduler = self.scheduler
         return scheduler.ready or scheduler.broken or scheduler.halted or scheduler.draining
 
     @property
     def restarts(self) -> Counter[str]:
-        """How many workers were followed by another, by reason; see `RESTART_REASONS`."""
+        """How many workers were replaced, by reason; see `RESTART_REASONS`."""
         return self.scheduler.restarts
 
     @property
     def is_resting(self) -> bool:
-        """Whether nothing is due but answers and deadlines: no worker is being stopped or replaced,
-        and no cancelled call is waited for."""
+        """Whether no worker is being stopped or replaced, and no cancelled call still runs: then
+        the pool needs no thread of its own to drive it."""
         scheduler = self.scheduler
         return not (
             any(worker.is_gone for worker in self.workers.values())
@@ -197,7 +184,23 @@ class Pool(PoolCalls):
             or any(call.drop_by is not None for call in scheduler.calls.values())
         )
 
-    # What workers say
+    def explain(self, code: str, worker: int | None = None) -> str:
+        """The message of a call that failed, or was refused, with this code."""
+        scheduler = self.scheduler
+        if code == "queue_full":
+            waiting = len(scheduler.queue)
+            return f"the queue is full: {waiting} calls wait already; try again later"
+        if code == "load_failed":
+            return self.load_error
+        if code == "draining":
+            return "the host is stopping and takes no more calls"
+        if scheduler.halted and scheduler.draining:
+            return "the host was stopped before the function had finished"
+        if worker in self.workers:
+            return self.workers[worker].describe_exit()
+        return self.load_error or "the workers of this function are gone"
+
+    # Events of workers
 
     def on_ready(self, worker: WorkerChannel, ready: dict[str, Any]) -> None:
         logger.info("worker %d (pid %d) is ready", worker.number, worker.process.pid)
@@ -207,7 +210,7 @@ class Pool(PoolCalls):
         self._compare_code()
         self._on_ready(ready)
         self._memory.measure(worker)
-        self._act(self.scheduler.worker_ready(worker.number, time.monotonic()))
+        self.act(self.scheduler.worker_ready(worker.number, time.monotonic()))
         if not self._has_started:
             self._has_started = True
             self._on_started(ready)
@@ -219,24 +222,17 @@ class Pool(PoolCalls):
     def on_update(self, ready: dict[str, Any]) -> None:
         self._on_ready(ready)
 
-    def ask_lag(self) -> None:
-        """Have the workers say how late their event loops are: see `WorkerChannel.lag_s`."""
-        for worker in self.workers.values():
-            if worker.is_ready and not worker.is_gone and not worker.pinged_at:
-                worker.pinged_at = time.monotonic()
-                worker.send(frames.PING, 0)
-
     def on_pong(self, worker: WorkerChannel) -> None:
         if worker.pinged_at:
             worker.last_lag_s, worker.pinged_at = time.monotonic() - worker.pinged_at, 0.0
-        self._act(self.scheduler.pong(worker.number))
+        self.act(self.scheduler.pong(worker.number))
 
     def on_memory(self, worker: WorkerChannel, rss: int) -> None:
-        """The bytes of memory that a worker uses."""
-        self._act(self.scheduler.memory(worker.number, rss, time.monotonic()))
+        """A worker uses so many bytes of memory."""
+        self.act(self.scheduler.memory(worker.number, rss, time.monotonic()))
 
     def on_load_failed(self, worker: WorkerChannel, failure: dict[str, Any]) -> None:
-        """A worker could not load the config file; it ends by itself."""
+        """A worker could not load the config file; it ends without being asked."""
         text = failure.get("message") or "the config file could not be loaded"
         if failure.get("stack"):
             text += f"\n{failure['stack']}"
@@ -246,68 +242,55 @@ class Pool(PoolCalls):
             logger.error("worker %d: %s", worker.number, text)
 
     def on_gone(self, worker: WorkerChannel) -> None:
-        """The worker's channel is closed, or its process has ended: wait for both, and for its last
-        words, then tell the scheduler."""
-        if worker.is_gone:
-            return
-        worker.is_gone = True
-        self.scheduler.worker_lost(worker.number)
-        end = time.monotonic() + (END_S if worker.expected_end else LAST_OUTPUT_S)
-        self._loop.call_soon(lambda: self._bury(worker, end))
+        """The worker's channel is closed, or its process has ended; `on_ended` follows."""
+        if not worker.is_gone:
+            worker.is_gone = True
+            self.scheduler.worker_lost(worker.number)
+            self.fleet.await_end(worker)
 
-    def _bury(self, worker: WorkerChannel, end: float) -> None:
-        process = worker.process
-        if not process.has_ended() or worker.open_outputs or worker.is_connected:
-            now, has_ended = time.monotonic(), process.has_ended()
-            if now < end or not has_ended:  # else what it started, and let go of, holds its pipes
-                if now >= end:
-                    process.kill()
-                    end = now + END_S
-                self._loop.call_later(POLL_S, lambda: self._bury(worker, end))
-                return
+    def on_ended(self, worker: WorkerChannel) -> None:
+        """The worker's process has ended, and all of its output has been read."""
+        calls = self.scheduler.workers[worker.number].calls
         if not worker.expected_end:
             level = logging.ERROR if self._has_started else logging.DEBUG
-            logger.log(level, "%s", worker.obituary())
-            if calls := self._calls_of(worker.number):
-                logger.log(level, "worker %d ran these calls: %s", worker.number, calls)
-        self._forget_calls_of(worker.number)
+            logger.log(level, "%s", worker.describe_exit())
+            if calls:
+                names = self.calls.names(calls)
+                logger.log(level, "worker %d ran these calls: %s", worker.number, names)
+        self.calls.forget_cancelled(calls)
         failure: ConfigError | None = None
         if not self._has_started:
             self._has_started = self.scheduler.halted = True
-            ended = f"{self.launch.config_file}: did not load: {worker.obituary()}"
+            ended = f"{self.launch.config_file}: did not load: {worker.describe_exit()}"
             failure = ConfigError(worker.load_error or ended)
-        self._act(self.scheduler.worker_gone(worker.number, time.monotonic()))
+        self.act(self.scheduler.worker_gone(worker.number, time.monotonic()))
         del self.workers[worker.number]
         self._compare_code()
         worker.close()
         if failure is not None:
             self._on_started(failure)
 
-    # What the scheduler decides
+    # Actions of the scheduler
 
-    def _act(self, actions: list[Action]) -> None:
+    def act(self, actions: list[Action]) -> None:
+        """Carry out what the scheduler has decided."""
         begun = 0
         try:
             for begun, action in enumerate(actions, 1):  # noqa: B007
                 self._carry_out(action)
-            self._plan_tick()
+            self._alarm.set()
         except ConfigError:
-            raise  # `begin` tells its caller
-        except BaseException:  # Ctrl-C in mid-work: the rest is still to be done
-            self._loop.call_soon(lambda: self._act(actions[begun:]))
+            raise  # `begin` raises it
+        except BaseException:  # Ctrl-C in mid-work: the rest must still be done
+            self._loop.call_soon(lambda: self.act(actions[begun:]))
             raise
 
     def _carry_out(self, action: Action) -> None:
         match action:
             case Send(worker, call):
-                pending = self._calls.get(call)
-                if pending is None:  # its caller was interrupted in the middle of `call`
-                    self._act(self.scheduler.finished(call, time.monotonic()))
-                    return
-                self.workers[worker].send_frame(pending.frame)
-                pending.frame = b""
+                self._send(worker, call)
             case Fail():
-                self._fail(action)
+                self.calls.fail(action)
             case Cancel(worker, call):
                 self.workers[worker].send(frames.CANCEL, call)
             case Spawn(worker):
@@ -317,18 +300,30 @@ class Pool(PoolCalls):
             case Drain(worker):
                 self.workers[worker].drain()
             case Kill(worker, reason):
-                calls = self._calls_of(worker)
-                ran = f"; its calls: {calls}" if calls else ""
-                logger.warning("worker %d is killed: it %s%s", worker, reason, ran)
-                if not self.workers[worker].is_ready:
-                    self.workers[worker].load_error = self._slow_start()
-                self.workers[worker].expected_end = True
-                self.workers[worker].kill_reason = reason
-                self.workers[worker].process.kill()
+                self._kill(self.workers[worker], reason)
             case Recycled(worker, reason):
                 logger.info("worker %d was recycled: %s", worker, RECYCLED_FOR[reason])
             case Halt(reason, worker):
                 self._halt(reason, worker)
+
+    def _send(self, worker: int, call: int) -> None:
+        """Send a call that has waited in the queue."""
+        pending = self.calls.pending.get(call)
+        if pending is None:  # its caller was interrupted in the middle of `call`
+            self.act(self.scheduler.finished(call, time.monotonic()))
+            return
+        self.workers[worker].send_frame(pending.frame)
+        pending.frame = b""
+
+    def _kill(self, worker: WorkerChannel, reason: str) -> None:
+        names = self.calls.names(self.scheduler.workers[worker.number].calls)
+        ran = f"; its calls: {names}" if names else ""
+        logger.warning("worker %d is killed: it %s%s", worker.number, reason, ran)
+        if not worker.is_ready:
+            worker.load_error = self._slow_start()
+        worker.expected_end = True
+        worker.kill_reason = reason
+        worker.process.kill()
 
     def _slow_start(self) -> str:
         limit = self.scheduler.policy.start_timeout_s
@@ -338,30 +333,26 @@ class Pool(PoolCalls):
         )
 
     def _spawn(self, number: int) -> None:
-        process: WorkerProcess | None = None
         try:
             first, self._first = self._first, None
-            process = first or spawn(self.launch)
-            self.workers[number] = WorkerChannel(number, process, self, self._loop)
+            self.fleet.spawn(number, self.launch, first)
         except ConfigError as error:
             if not self._has_started:
-                raise  # `begin` tells its caller
+                raise  # `begin` raises it
             self.load_error = str(error)
             logger.error("worker %d: %s", number, error)
             self._was_not_spawned(number)
         except BaseException:  # Ctrl-C in mid-work
             if number not in self.workers:
-                if process is not None:
-                    process.kill()
                 self._loop.call_soon(lambda: self._was_not_spawned(number))
             raise
 
     def _was_not_spawned(self, number: int) -> None:
-        self._act(self.scheduler.worker_gone(number, time.monotonic()))
+        self.act(self.scheduler.worker_gone(number, time.monotonic()))
 
     def _halt(self, reason: str, number: int) -> None:
         worker = self.workers.get(number)  # none: it could not even be spawned
-        last = self.load_error if worker is None else worker.load_error or worker.obituary()
+        last = self.load_error if worker is None else worker.load_error or worker.describe_exit()
         if reason == "no_respawn":
             text = f"a worker died, and respawn is off: {last}"
         else:
@@ -370,18 +361,8 @@ class Pool(PoolCalls):
         logger.critical("%s", text)
         self._on_halt(text)
 
-    def _plan_tick(self) -> None:
-        wake = self.scheduler.next_wake
-        if wake >= self._wake:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(max(wake - time.monotonic(), 0), self._tick)
-        self._wake = wake  # last: after Ctrl-C in between it is planned again
-
     def _tick(self) -> None:
-        self._wake = math.inf
-        self._act(self.scheduler.tick(time.monotonic()))
+        self.act(self.scheduler.tick(time.monotonic()))
 
 
 def _random() -> float:

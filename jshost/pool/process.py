@@ -1,4 +1,4 @@
-"""One worker process, from its start to its end. Runs in: host (and any program that owns a pool).
+"""One worker process, from its start to its end. Runs in: host, programs that embed.
 
 A worker inherits two descriptors: its end of the socket pair that frames travel on, and the reading
 end of a pipe, the `lifeline`.

@@ -1,6 +1,6 @@
 """The pools of a config file and of those that it includes, and the functions they serve.
 
-Runs in: host (and any program that owns workers).
+Runs in: host, programs that embed.
 """
 
 from __future__ import annotations

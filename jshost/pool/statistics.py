@@ -1,6 +1,6 @@
 """How many calls there were of each function, how they ended, and how long they took.
 
-Runs in: host (and whoever owns a pool, if it asks for it). Counting a call costs a third of a
+Runs in: host, programs that embed. Counting a call costs a third of a
 microsecond; what is made of the numbers, whoever asks for them pays (`server/metrics.py`).
 """
 

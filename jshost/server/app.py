@@ -79,7 +79,7 @@ class App:
         self._service = service
         self.known_heads = KnownHeads()
         for pool in service.pools:
-            pool.statistics = self.metrics.statistics
+            pool.calls.statistics = self.metrics.statistics
         self._gate = AccessControl(service.options, self._token, self.metrics.refused)
         self.conceal = self._gate.conceal
         self._kept = CacheScope.of(bool(self._token), bool(service.options.allowed_origins))

@@ -73,7 +73,7 @@ class Generations:
     def in_flight(self) -> int:
         """How many calls wait or run, in all of them."""
         pools = [pool for service in self._all() for pool in service.pools]
-        return sum(pool.in_flight().total() for pool in pools)
+        return sum(pool.calls.in_flight().total() for pool in pools)
 
     def watch_files(self) -> None:
         """With --reload: load code anew when it is edited."""

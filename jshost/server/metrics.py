@@ -51,7 +51,7 @@ class HostMetrics:
         self._lag.start()
         pools = [pool for each in (service, *service.older) for pool in each.pools]
         for pool in pools:
-            pool.ask_lag()
+            pool.fleet.ask_lag()
         await asyncio.sleep(PONG_WAIT_S)
         registry: Any = prometheus.CollectorRegistry(auto_describe=False)
         registry.register(_Collector(list(self._collect(prometheus.core, service, pools))))
@@ -91,7 +91,7 @@ class HostMetrics:
         )
         in_flight: Counter[str] = Counter()
         for pool in pools:
-            in_flight.update(pool.in_flight())
+            in_flight.update(pool.calls.in_flight())
         for name in sorted({*service.routes, *self.statistics}):
             running.add_metric([name], in_flight[name])
             if name not in self.statistics:

@@ -176,7 +176,7 @@ def test_a_hosts_end_takes_any_bytes(caplog: pytest.LogCaptureFixture) -> None:
     for lie in range(LIES):
         rng = random.Random(SEED + lie)
         pool, process = Deaf(), Process()
-        channel = WorkerChannel(1, process, pool, pool)  # type: ignore[arg-type]
+        channel = WorkerChannel(1, process, pool, pool, pool)  # type: ignore[arg-type]
         while not process.is_killed and rng.random() < 0.9:
             process.theirs.sendall(any_lie(rng, 1))
             pool.readers[process.channel.fileno()]()
@@ -193,7 +193,7 @@ def test_nothing_is_believed_that_follows_what_is_no_frame(
 ) -> None:
     caplog.set_level("CRITICAL")
     pool, process = Deaf(), Process()
-    channel = WorkerChannel(1, process, pool, pool)  # type: ignore[arg-type]
+    channel = WorkerChannel(1, process, pool, pool, pool)  # type: ignore[arg-type]
     process.theirs.sendall(b"x" * 100)
     pool.readers[process.channel.fileno()]()
     assert process.is_killed

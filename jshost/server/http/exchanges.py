@@ -153,7 +153,7 @@ class BatchExchange:
 
     def abandon(self) -> None:
         if self._batch is not None:
-            self._batch.cancel(Pool.cancel)
+            self._batch.cancel(lambda pool, pending: pool.cancel(pending))
 
     def resume(self) -> None:
         pass
