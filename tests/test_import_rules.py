@@ -61,7 +61,6 @@ KNOWN: set[tuple[str, str]] = {
     ("jshost.client.http.transport", "jshost.client.http.httpx_transport"),
     ("jshost.embedding.api", "jshost.function"),
     ("jshost.embedding.host", "jshost.function"),
-    ("jshost.worker.streams", "jshost.worker.calls"),
     ("pool/memory.mjs", "pool/pool.mjs"),
     ("pool/pool.mjs", "embedding/anchor.mjs"),
     ("pool/registry.mjs", "embedding/anchor.mjs"),

@@ -3,34 +3,62 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import json
-import os
-import re
 import sys
-import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from jshost.exceptions import ConfigError
+from jshost.worker import caching
 from jshost.worker.context import HostContext
+from jshost.worker.loaded_files import LoadedFiles
+from jshost.worker.stacks import user_stack
 
-__all__ = ["describe_failure", "load_config", "project_files"]
+__all__ = ["LoadedConfig", "describe_failure", "load", "load_config", "read_options"]
+
+
+class LoadedConfig(NamedTuple):
+    """A config file that is loaded.
+
+    Attributes:
+        host: its functions, and the host as they see it.
+        options: the options that it sets.
+        files: the files of the project that are loaded.
+        caching: see `caching.describe`.
+    """
+
+    host: HostContext
+    options: dict[str, Any]
+    files: list[str]
+    caching: dict[str, Any]
+
+
+def load(
+    path: Path, files: LoadedFiles, serve: str = "", option_names: Iterable[str] = ()
+) -> LoadedConfig:
+    """Load a config file with all that its host needs to know of it.
+
+    Raises:
+        ConfigError, BaseException: as `load_config` and `read_options`.
+    """
+    host = load_config(path, serve)
+    options = read_options(host, option_names)
+    loaded = files.all()
+    return LoadedConfig(host, options, loaded, caching.describe(host.functions, loaded))
 
 
 def load_config(path: Path, serve: str = "") -> HostContext:
     """Run a config file as the module ``host_config``, its folder first on `sys.path`.
 
     Args:
-        serve: what of a file that is no config is served: "module", the functions of one that has
-            no `functions`; "controller", the methods of its Controller.
+        serve: how to serve a file that is no config: "module", its public functions, if it has no
+            `functions`; "controller", the methods of its Controller.
 
     Raises:
-        ConfigError: it is no Python file, or its functions are not what they should be; the text
-            says which.
-        BaseException: whatever the file itself raises.
+        ConfigError: it is no Python file, or its functions are wrong; the message says which.
+        BaseException: any exception that the file itself raises.
     """
     sys.path.insert(0, str(path.parent))
     is_taken = not path.stem.isidentifier() or path.stem in sys.modules
@@ -51,10 +79,10 @@ def load_config(path: Path, serve: str = "") -> HostContext:
 
 
 def read_options(host: HostContext, names: Iterable[str]) -> dict[str, Any]:
-    """The options that the config file sets, of those that the host knows, as JSON can say them.
+    """The options with these names that the config file sets.
 
     Raises:
-        ConfigError: a value that JSON cannot say, and so no option can have.
+        ConfigError: a value has no JSON form, so no option can have it.
     """
     options = {}
     for name in names:
@@ -72,7 +100,7 @@ def read_options(host: HostContext, names: Iterable[str]) -> dict[str, Any]:
 
 
 def describe_failure(error: BaseException, path: Path) -> dict[str, Any]:
-    """A failed load as its author needs it: file, line and offending line, without our frames."""
+    """A failed load for the config's author: file, line and source line, without our frames."""
     if isinstance(error, ConfigError):
         return {"name": "ConfigError", "message": str(error), "stack": ""}
     missing = (getattr(error, "name", None) or "").partition(".")[0]
@@ -87,64 +115,17 @@ def describe_failure(error: BaseException, path: Path) -> dict[str, Any]:
         message = f"{path}: called sys.exit({error.code!r}) while it was loaded"
     else:
         message = f"{path}: {error}" if str(error) else f"{path} could not be loaded"
-    return {"name": type(error).__name__, "message": message, "stack": user_traceback(error)}
-
-
-def user_traceback(error: BaseException, ours: str = __file__, *, chain: bool = True) -> str:
-    """The traceback, beginning at the first frame that is not jshost's or Python's.
-
-    importlib's frames, and those of the folder that `ours` stands in, are what lies between the
-    worker's start and the user's code.
-    """
-    folder = str(Path(ours).parent)
-    lines = traceback.TracebackException.from_exception(error)
-    _drop_frames(lines, folder)
-    return "".join(lines.format(chain=chain)).rstrip("\n")
-
-
-def _drop_frames(lines: traceback.TracebackException, folder: str) -> None:
-    chain: list[traceback.TracebackException | None] = [lines]
-    while chain:  # not by recursion: a function that recurses can have a chain of a thousand
-        each = chain.pop()
-        if each is None:
-            continue
-        kept = list(each.stack)
-        ours = itertools.takewhile(
-            lambda frame: frame.filename.startswith((folder, "<frozen importlib")), kept
-        )
-        each.stack = traceback.StackSummary.from_list(kept[len(list(ours)) :])
-        chain += [each.__cause__, each.__context__]
-
-
-INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
-
-
-def project_files(path: Path, error: BaseException | None = None) -> list[str]:
-    """The config file and the modules of the project that are loaded: not Python's own, not what
-    is installed. With the error that a load ended in, also the file that has a syntax error."""
-    folders = tuple(
-        f"{folder}{os.sep}" for folder in (Path(os.__file__).parent, Path(__file__).parent.parent)
-    )
-    files = {str(path)}
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or not file.endswith(".py"):
-            continue
-        if not file.startswith(folders) and not INSTALLED.search(file):
-            files.add(str(Path(file).absolute()))
-    if isinstance(error, SyntaxError) and error.filename:
-        files.add(str(Path(error.filename).absolute()))
-    return sorted(files)
+    return {"name": type(error).__name__, "message": message, "stack": user_stack(error)}
 
 
 def _functions_of(path: Path, module: ModuleType, serve: str) -> dict[str, Callable[..., Any]]:
     if serve:
-        from jshost.worker import objects as python_objects
+        from jshost.worker import objects  # it imports inspect, which costs 8 ms
 
         if serve == "controller":
-            return python_objects.controller_functions(path, module)
+            return objects.controller_functions(path, module)
         if not hasattr(module, "functions") and not hasattr(module, "extend_host"):
-            return python_objects.public_functions(module)
+            return objects.public_functions(module)
     return _checked(path, getattr(module, "functions", {}))
 
 

@@ -1,4 +1,4 @@
-"""What a Python function can learn of the call that it runs for. Runs in: Python workers."""
+"""What functions see of their call and their host. Runs in: Python workers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from typing import Any, Protocol
 
 from jshost.exceptions import ConfigError
 
-__all__ = ["Call", "CallCancelled", "HostContext", "Signal", "Sink", "current_call"]
+__all__ = ["CallCancelled", "CallContext", "HostContext", "Signal", "Sink", "current_call"]
 
-_current: contextvars.ContextVar[Call | None] = contextvars.ContextVar("jshost_call", default=None)
+_current: contextvars.ContextVar[CallContext | None] = contextvars.ContextVar(
+    "jshost_call", default=None
+)
 
 
 class CallCancelled(Exception):
-    """What `Call.send` raises when the caller has given up: nobody takes the chunk."""
+    """`CallContext.send` raises it when the caller has given up: the chunk has no reader."""
 
 
 class Sink(Protocol):
-    """Where the chunks of a call go whose caller wants them as they come."""
+    """Takes the chunks of a call whose caller streams."""
 
     def send(self, chunk: Any) -> None: ...
     async def asend(self, chunk: Any) -> None: ...
@@ -65,8 +67,8 @@ class HostContext:
     addFunction = add_function  # the name that js-host users know
 
 
-class Call:
-    """One call: what the function's name is, who asked, and until when.
+class CallContext:
+    """What a function sees of its call.
 
     Attributes:
         name: the function's name.
@@ -155,11 +157,11 @@ class Call:
         return f"<Call {self.name} {self.request_id}>"
 
 
-def current_call() -> Call:
+def current_call() -> CallContext:
     """The call that the running function answers.
 
     Raises:
-        RuntimeError: no call is running here: the code runs outside of a function on a host.
+        RuntimeError: no call runs here.
 
     Example:
         >>> def slow_sum(numbers):
@@ -178,11 +180,11 @@ def current_call() -> Call:
     return call
 
 
-def running_call() -> Call | None:
-    """As `current_call`, with None where no call runs."""
+def current_call_or_none() -> CallContext | None:
+    """As `current_call`, but None where no call runs."""
     return _current.get()
 
 
-def enter(call: Call) -> None:
-    """Make `call` the current one of this context."""
+def enter(call: CallContext) -> None:
+    """Make `call` the current one, in the current `contextvars` context."""
     _current.set(call)

@@ -14,9 +14,9 @@ __all__ = ["BaseController"]
 
 
 class BaseController:
-    """What a file's ``Controller`` derives from.
+    """The base class of a file's ``Controller``.
 
-    The properties that the Node program gave are attributes before ``__init__`` runs, which gets no
+    The properties that the Node program gave are attributes before ``__init__`` runs; it gets no
     arguments. Every method whose name does not begin with an underscore can be called: plain,
     ``async def``, or a generator. Its parameters are the call's arguments; a method that has only
     one parameter, called ``params``, gets them all as a dict. The Node program may write a name as
@@ -36,7 +36,7 @@ class BaseController:
     """
 
     def send(self, data: Any) -> None:
-        """Send a value to the Node program before the call is over: see `context.Call.send`.
+        """Send a value to the Node program before the call is over: see `context.CallContext.send`.
 
         Raises:
             RuntimeError: no call is running here.

@@ -10,7 +10,7 @@ import os
 import threading
 
 from jshost.protocol.lines import LONGEST_LINE_BYTES
-from jshost.worker.context import running_call
+from jshost.worker.context import current_call_or_none
 
 __all__ = ["MarkedStream"]
 
@@ -41,7 +41,7 @@ class MarkedStream(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        call = running_call()
+        call = current_call_or_none()
         key: object = call if call is not None else threading.get_ident()
         with self._lock:
             whole = self.open_lines.pop(key, "") + text

@@ -1,13 +1,13 @@
-"""The chunks that a function sends before it is done. Runs in: Python workers.
+"""Chunks of calls on their way to the host. Runs in: Python workers.
 
-A `Stream` is a call whose caller wants values as they come. Two things happen to its frames:
+A `Stream` belongs to a call whose caller streams. Two things happen to its frames:
 
-- They wait for room. The host says how many bytes its reader has taken (credit); no more than
-  `WINDOW_BYTES` and one chunk are ever on their way. A thread that sends blocks until there is
+- They wait for room. The host says how many bytes its reader has taken (credit); at most
+  `WINDOW_BYTES` and one chunk are on their way. A thread that sends blocks until there is
   room; async code queues its frames and awaits.
-- They are gathered. A chunk is sent at once if the last one is `GATHER_S` ago; those that follow
-  faster are sent together, at the latest by the `Flusher`'s thread, so that none waits for the
-  next one.
+- They are gathered. A chunk is sent at once if the last one was sent `GATHER_S` ago. Chunks that
+  follow faster are sent together. The `Flusher`'s thread sends what is left, so that no chunk waits
+  for the next one.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from jshost.protocol import frames, values
-from jshost.worker.calls import CallError, encode
+from jshost.protocol import frames
 from jshost.worker.channel import Channel
-from jshost.worker.context import Call, CallCancelled
+from jshost.worker.context import CallCancelled, CallContext
+from jshost.worker.encoding import encode_chunk
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,17 +33,18 @@ QUEUE_LIMIT_BYTES = 64 * 1024 * 1024
 GATHER_BYTES = 16 * 1024
 GATHER_S = 0.001
 STEPS_PER_TURN = 64
-"""So many chunks may an async generator send before the loop's other tasks get a turn."""
+"""After so many chunks of an async generator the loop's other tasks get a turn."""
 
 
 class Flusher:
-    """One thread that sends what streams have gathered and not sent within `GATHER_S`."""
+    """A thread that sends what streams have gathered for `GATHER_S`."""
 
     def __init__(self) -> None:
         self._due: deque[Stream] = deque()
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._over = False
 
     def watch(self, stream: Stream) -> None:
         """Flush the stream soon."""
@@ -57,8 +58,13 @@ class Flusher:
                     )
                     self._thread.start()
 
+    def stop(self) -> None:
+        """End the thread; what is gathered now is still sent."""
+        self._over = True
+        self._wanted.set()
+
     def _loop(self) -> None:
-        while True:
+        while not self._over:
             self._wanted.wait()
             self._wanted.clear()
             time.sleep(GATHER_S)
@@ -67,15 +73,27 @@ class Flusher:
 
 
 class Stream:
-    """One call's chunks on their way to the host."""
+    """One call's chunks on their way to the host.
 
-    def __init__(self, channel: Channel, call_id: int, call: Call, flusher: Flusher) -> None:
+    Args:
+        loop_thread: the id of the event loop's thread, which must not block.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        call_id: int,
+        call: CallContext,
+        flusher: Flusher,
+        loop_thread: int,
+    ) -> None:
         self._channel = channel
         self._call_id = call_id
         self._call = call
         self._flusher = flusher
+        self._loop_thread = loop_thread
         self._changed = threading.Condition(threading.Lock())
-        """Guards all that follows; told when there is room, and when the call is cancelled."""
+        """Guards all that follows; notified when there is room, and when the call is cancelled."""
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._watched = False
@@ -89,9 +107,9 @@ class Stream:
     # From functions
 
     def send(self, chunk: Any) -> None:
-        """See `Call.send`."""
+        """See `CallContext.send`."""
         payload = encode_chunk(chunk)
-        if threading.get_ident() == threading.main_thread().ident:  # the event loop's
+        if threading.get_ident() == self._loop_thread:
             with self._changed:
                 self._enqueue(payload)
         else:
@@ -100,7 +118,7 @@ class Stream:
                 self._gather(payload)
 
     async def asend(self, chunk: Any) -> None:
-        """See `Call.asend`."""
+        """See `CallContext.asend`."""
         payload = encode_chunk(chunk)
         with self._changed:
             self._enqueue(payload)
@@ -118,39 +136,39 @@ class Stream:
                 self._wait_for_room()
 
     async def drained(self) -> None:
-        """As `drain`, without blocking the event loop."""
+        """Like `drain`, without blocking the event loop."""
         if self._queue:
             await self._wait_until(lambda: not self._queue)
 
     # From the host
 
     def credit(self, size: int) -> None:
-        """The reader has taken so many bytes."""
+        """The reader has taken `size` bytes."""
         with self._changed:
             self._unconfirmed -= size
             while self._queue and self._unconfirmed < WINDOW_BYTES:
                 payload = self._queue.popleft()
                 self._queue_bytes -= len(payload)
                 self._gather(payload)
-            self._tell()
+            self._notify()
 
     def cancel(self) -> None:
-        """Nobody reads any more: wake whoever waits for room. After `Signal.aborted` was set."""
+        """The reader is gone: wake those that wait for room. `Signal.aborted` is set before."""
         with self._changed:
             self._queue.clear()
             self._queue_bytes = 0
-            self._tell()
+            self._notify()
 
-    # From the worker
+    # From the runtime
 
     def drain(self) -> None:
-        """Wait until nothing is queued any more; async code has awaited `drained` before."""
+        """Block until the queue is empty; async code has awaited `drained` before."""
         with self._changed:
             while self._queue:
                 self._changed.wait()
 
     def finish(self, kind: int, payload: bytes) -> None:
-        """The call's last frame, behind its chunks. Raises: OSError: the host is gone."""
+        """Send the call's last frame behind its chunks. Raises: OSError: the host is gone."""
         with self._changed:
             self._closed = True
             header = frames.encode_header(kind, self._call_id, len(payload))
@@ -159,12 +177,12 @@ class Stream:
             self._flush()
 
     def flush_gathered(self) -> None:
-        """Send what was gathered; from the flusher's thread."""
+        """Send what is gathered; called by the flusher's thread."""
         with self._changed:
             self._watched = False
             try:
                 self._flush()
-            except OSError:  # the host is gone: whoever reads the channel ends the worker
+            except OSError:  # the host is gone: the thread that reads the channel sees it
                 self._closed = True
 
     async def _wait_until(self, is_true: Callable[[], bool]) -> None:
@@ -195,7 +213,7 @@ class Stream:
             self._changed.wait()
         raise CallCancelled(f"{self._call.name}: the caller has given up")
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.notify_all()
         for loop, future in self._waiting:
             loop.call_soon_threadsafe(_wake, future)
@@ -241,23 +259,10 @@ def _wake(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def encode_chunk(chunk: Any) -> bytes:
-    """A CHUNK frame's payload.
-
-    Raises:
-        CallError: the chunk has no form here.
-    """
-    payload = encode(chunk, force_json=True, what="chunk")
-    if payload.startswith(values.MULTIPART):
-        message = (
-            "chunk: bytes inside a value cannot be streamed; send them as a chunk of their own"
-        )
-        raise CallError("unserializable_result", message, "TypeError")
-    return payload
-
-
-def run_generator(call: Call, stream: Stream | None, generator: Generator[Any, Any, Any]) -> Any:
-    """Send what the generator yields; returns what it returns, or the list of what was sent."""
+def run_generator(
+    call: CallContext, stream: Stream | None, generator: Generator[Any, Any, Any]
+) -> Any:
+    """Send what the generator yields; returns what it returns."""
     if call.chunks is None:
         call.chunks = []
     try:
@@ -273,7 +278,7 @@ def run_generator(call: Call, stream: Stream | None, generator: Generator[Any, A
         generator.close()
 
 
-async def run_async_generator(call: Call, generator: AsyncGenerator[Any, Any]) -> None:
+async def run_async_generator(call: CallContext, generator: AsyncGenerator[Any, Any]) -> None:
     """Send what the generator yields, on the event loop."""
     import asyncio
 

@@ -1,4 +1,4 @@
-"""Threads that take turns at reading. Runs in: Python workers."""
+"""Threads that take turns at reading tasks and run them. Runs in: Python workers."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ T = TypeVar("T")
 
 TICK_S = 0.001
 FEW_TASKS = 5
-"""Tasks that fewer than these are finished of in a tick are worth another thread."""
+"""If fewer tasks than this finish in a tick, another thread is worth it."""
 IDLE_TICKS = 10
-"""So many ticks without a task let the watcher sleep."""
+"""The watcher sleeps after so many ticks without a task."""
 
 
 class Threads(Generic[T]):
     """One thread reads tasks and runs them itself; others join it where that takes long.
 
     Handing a task to another thread costs more than a short task itself. So the thread that has
-    read runs what it has read, one task after another, and reads again. A watcher looks every
-    `TICK_S` whether tasks take longer than that is worth: then it wakes a thread that reads in the
-    place of the one that runs, and one for each task that waits. At most `limit` tasks run at
-    once, so that one thread is always free to read.
+    read tasks runs them one after another, and reads again. A watcher looks every `TICK_S` whether
+    the tasks take too long for that. Then it wakes another thread to read, and one for each task
+    that waits. At most `limit` tasks run at once, so one thread is always free to read.
 
-    `read` blocks until there are new tasks and returns them; `run` runs one; `tick` is called by
-    the watcher as long as there are tasks.
+    `read` blocks until there are new tasks and returns them, or None at the end: then the threads
+    end when the tasks are done. `run` runs one task. The watcher calls `tick` while tasks run.
     """
 
     def __init__(
@@ -63,21 +62,21 @@ class Threads(Generic[T]):
             self._wake(1)
 
     def submit(self, task: T) -> None:
-        """Run a task that was not read; from any thread."""
+        """Run a task that was not read. Call it from any thread."""
         with self._lock:
             self._tasks.append(task)
             if self._running < self._limit:
                 self._wake(1)
 
     def peek(self) -> T | None:
-        """The task that is run next, if one waits for that."""
+        """The task that runs next, or None."""
         try:
             return self._tasks[0]
         except IndexError:
             return None
 
     def discard(self, task: T) -> bool:
-        """Forget a task that waits for a thread; False: it runs already."""
+        """Forget a task that waits for a thread. Returns False if it runs already."""
         with self._lock:
             if task not in self._tasks:
                 return False
@@ -90,12 +89,14 @@ class Threads(Generic[T]):
             task = self._choose()
         while True:
             if task is None:
+                if self._over:
+                    return
                 read = self._read()
                 with self._lock:
                     self._reading = False
                     if read is None:
-                        self._over = True
-                        return
+                        self._end()
+                        read = []
                     self._tasks.extend(read)
                     task = self._choose()
             else:
@@ -109,12 +110,15 @@ class Threads(Generic[T]):
                         task = self._choose()
 
     def _choose(self) -> T | None:
-        """A task to run, or None: this thread is the one that reads now."""
+        """A task to run, or None: this thread is the one that reads now, or ends."""
         while True:
             if self._tasks and self._running < self._limit:
                 self._running += 1
                 return self._take()
-            if not self._reading and not self._over:
+            if self._over:
+                self._threads -= 1
+                return None
+            if not self._reading:
                 self._reading = True
                 return None
             self._idle += 1
@@ -126,6 +130,14 @@ class Threads(Generic[T]):
         if not self._watched:
             self._watch()
         return self._tasks.popleft()
+
+    def _end(self) -> None:
+        """No more is read: the threads that wait end."""
+        self._over = True
+        self._coming += self._idle
+        self._idle = 0
+        self._condition.notify_all()
+        self._wanted.set()
 
     def _wake(self, wanted: int) -> None:
         waking = min(wanted, self._idle)
@@ -156,6 +168,10 @@ class Threads(Generic[T]):
             time.sleep(TICK_S)
             self._tick()
             with self._lock:
+                if self._over and not self._tasks and not self._running:
+                    self._watcher, self._watched = None, False
+                    self._wanted.clear()
+                    return
                 if self._finished - finished < FEW_TASKS:
                     self._help()
                 is_idle = self._finished == finished and not self._tasks and self._reading
@@ -166,7 +182,7 @@ class Threads(Generic[T]):
                     self._wanted.clear()
 
     def _help(self) -> None:
-        """Wake threads for what the running ones do not get to."""
+        """Wake threads for tasks that the running ones do not get to."""
         wanted = min(len(self._tasks), self._limit - self._running)
         if not self._reading and not self._over:
             wanted += 1

@@ -1,4 +1,4 @@
-"""A Python worker's way to its host: what is held, and when it is sent."""
+"""The channel of a Python worker: what is held, and when it is sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jshost.worker.channel import HELD_FRAMES, HELD_PAYLOAD_BYTES, Channel
 @pytest.fixture
 def ends() -> Iterator[tuple[Channel, socket.socket]]:
     ours, theirs = socket.socketpair()
-    channel = Channel(ours.detach())
+    channel = Channel(ours)
     theirs.setblocking(False)
     with theirs, channel.socket:
         yield channel, theirs

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import sys
-import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import jshost
 from jshost.exceptions import ConfigError
-from jshost.worker.config import (
-    describe_failure,
-    load_config,
-    project_files,
-    read_options,
-    user_traceback,
-)
+from jshost.worker.config import describe_failure, load_config, read_options
 from jshost.worker.context import HostContext
+from jshost.worker.stacks import user_stack
 
 Load = Callable[..., HostContext]
 
@@ -249,7 +242,7 @@ def test_our_own_errors_need_no_stack(load: Load, tmp_path: Path) -> None:
     assert failure["stack"] == ""
 
 
-# Tracebacks
+# Stacks
 
 
 def test_a_traceback_begins_in_the_users_code_and_keeps_its_chain(
@@ -266,56 +259,13 @@ def test_a_traceback_begins_in_the_users_code_and_keeps_its_chain(
     assert stack.count("Traceback (most recent call last):") == 2
     assert "The above exception was the direct cause" in stack
     assert "importlib" not in stack
-    assert "python_config.py" not in stack
+    assert "worker/config.py" not in stack
     assert stack.index("near.py") < stack.index("ValueError: no")
     assert stack.endswith("ValueError: no")
 
 
 def test_only_what_lies_before_the_users_code_is_dropped(load: Load, tmp_path: Path) -> None:
     error = failing(load, "def extend_host(host):\n    host.add_function('f', 'text')\n")
-    stack = user_traceback(error)
+    stack = user_stack(error)
     assert stack.splitlines()[1].endswith('host.config.py", line 2, in extend_host')
     assert "in add_function" in stack
-
-
-# What belongs to the project
-
-
-def loaded_from(path: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether a module that was loaded from this path counts as the project's."""
-    module = types.ModuleType("a_module")
-    module.__file__ = str(path)
-    monkeypatch.setitem(sys.modules, "a_module", module)
-    return str(path) in project_files(Path("/project/host.config.py"))
-
-
-PREFIX = Path(sys.prefix)
-STDLIB = Path(types.__file__).parent
-JSHOST = Path(jshost.__file__).parent
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        (Path("/project/m.py"), True),
-        (Path("/project/pkg/site-packages.py"), True),
-        (Path("/project/my-site-packages/m.py"), True),
-        (PREFIX / "m.py", True),  # a project that is its own virtual environment
-        (PREFIX / "src" / "editable" / "m.py", True),
-        (JSHOST.with_name("jshost_plugins") / "m.py", True),
-        (STDLIB.with_name(STDLIB.name + "-project") / "m.py", True),
-        (STDLIB / "json" / "__init__.py", False),
-        (JSHOST / "protocol" / "values.py", False),
-        (PREFIX / "lib" / "python3" / "site-packages" / "numpy" / "__init__.py", False),
-        (Path("/usr/lib/python3/dist-packages/apt.py"), False),
-        (Path("/project/m.so"), False),
-    ],
-)
-def test_what_is_watched(path: Path, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert loaded_from(path, monkeypatch) is expected
-
-
-def test_the_config_file_and_what_does_not_parse_are_watched_as_well() -> None:
-    error = SyntaxError("no", ("/project/broken.py", 1, 1, "", 1, 1))
-    files = project_files(Path("/project/host.config.py"), error)
-    assert {"/project/host.config.py", "/project/broken.py"} <= set(files)

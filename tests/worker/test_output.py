@@ -44,11 +44,13 @@ def pipe() -> Iterator[Pipe]:
     os.close(pipe.writing)
 
 
-def make_call(name: str = "f", request_id: str = "1") -> context.Call:
-    return context.Call(name, request_id, None, context.HostContext(ModuleType("config"), {}))
+def make_call(name: str = "f", request_id: str = "1") -> context.CallContext:
+    return context.CallContext(
+        name, request_id, None, context.HostContext(ModuleType("config"), {})
+    )
 
 
-def inside(call: context.Call, function: Callable[..., object], *args: object) -> None:
+def inside(call: context.CallContext, function: Callable[..., object], *args: object) -> None:
     """Run the function as the call's."""
     running = contextvars.copy_context()
     running.run(context.enter, call)
@@ -107,7 +109,7 @@ def test_many_threads_write_whole_lines() -> None:
     os.set_blocking(pipe.reading, True)
     calls = [make_call("f", str(number)) for number in range(8)]
 
-    def work(call: context.Call) -> None:
+    def work(call: context.CallContext) -> None:
         for number in range(200):
             for part in (call.request_id, " ", str(number), "\n"):
                 pipe.stream.write(part)
