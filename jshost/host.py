@@ -15,9 +15,8 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from jshost.client.activity import report
-from jshost.client.http.messages import Request
+from jshost.client.http.messages import DeadlinePassed, Request
 from jshost.client.http.requests import HostRequests
-from jshost.client.http.transport import DeadlinePassed
 from jshost.client.settings import URL_SCHEMES, settings
 from jshost.client.verbosity import CONNECT, DISCONNECT, PROCESS_START, PROCESS_STOP
 from jshost.exceptions import ConfigError, ConnectionError, JSHostError, UnexpectedResponse

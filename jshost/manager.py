@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from jshost.client.activity import report
-from jshost.client.http.messages import Request
-from jshost.client.http.transport import DeadlinePassed, PlainTransport
+from jshost.client.http.messages import DeadlinePassed, Request
+from jshost.client.http.plain_transport import PlainTransport
 from jshost.client.verbosity import PROCESS_START, PROCESS_STOP
 from jshost.discovery.manager_state import (
     STATE_FILE_NAME,

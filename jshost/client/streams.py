@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from jshost.client.http.messages import Response, aread_whole, read_whole
+from jshost.client.http.messages import Response
+from jshost.client.http.transport import aread_whole, read_whole
 from jshost.exceptions import ConnectionError, UnexpectedResponse
 from jshost.protocol import results
 from jshost.protocol.events import EventParser
 
 if TYPE_CHECKING:
-    from jshost.client.http.async_transport import AsyncOpenResponse
-    from jshost.client.http.transport import OpenResponse
+    from jshost.client.http.transport import AsyncOpenResponse, OpenResponse
 
 __all__ = ["AsyncStream", "Stream"]
 

@@ -13,8 +13,7 @@ from support.fake_host import FakeHost
 import jshost
 from jshost.client.batch import REQUEST_BYTES
 from jshost.client.http.http1 import Response
-from jshost.client.http.messages import Request
-from jshost.client.http.transport import DeadlinePassed
+from jshost.client.http.messages import DeadlinePassed, Request
 from jshost.exceptions import (
     ConnectionError,
     FunctionError,

@@ -13,8 +13,7 @@ import pytest
 from support.fake_host import FakeHost
 
 import jshost.host
-from jshost.client.http.messages import Response
-from jshost.client.http.transport import DeadlinePassed
+from jshost.client.http.messages import DeadlinePassed, Response
 from jshost.conf import settings
 from jshost.exceptions import (
     ConnectionError,

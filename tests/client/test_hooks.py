@@ -14,7 +14,7 @@ import jshost
 from jshost import verbosity
 from jshost.client import hooks
 from jshost.client.hooks import OutgoingCall
-from jshost.client.http.transport import DeadlinePassed
+from jshost.client.http.messages import DeadlinePassed
 from jshost.conf import settings
 from jshost.exceptions import FunctionError, FunctionTimeout
 from jshost.function import Function

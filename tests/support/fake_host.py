@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from jshost.client.http.async_transport import AsyncOpenResponse
 from jshost.client.http.http1 import Response
 from jshost.client.http.messages import Request
-from jshost.client.http.transport import OpenResponse
+from jshost.client.http.transport import AsyncOpenResponse, OpenResponse
 from jshost.exceptions import CODES, ConnectionError
 from jshost.host import JSHost
 

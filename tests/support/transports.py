@@ -14,15 +14,12 @@ import pytest
 from support.hosts import wait_until
 from support.tiny_server import unix_url
 
-from jshost.client.http.async_transport import (
-    AsyncOpenResponse,
-    AsyncPlainTransport,
-    AsyncTransport,
-)
+from jshost.client.http.async_plain_transport import AsyncPlainTransport
 from jshost.client.http.http1 import Response
 from jshost.client.http.httpx_transport import AsyncHttpxTransport, HttpxTransport
 from jshost.client.http.messages import Request
-from jshost.client.http.transport import OpenResponse, PlainTransport, Transport
+from jshost.client.http.plain_transport import PlainTransport
+from jshost.client.http.transport import AsyncOpenResponse, AsyncTransport, OpenResponse, Transport
 
 __all__ = ["KINDS", "TIMEOUT_S", "Connect", "LoopThread", "OnLoop", "post", "to", "to_tcp"]
 

@@ -16,12 +16,12 @@ from jshost.client.http.connection import (
     MAX_IDLE_S,
     QUEUE_POLL_S,
     READ_BYTES,
-    Translating,
 )
+from jshost.client.http.errors import Translating
 from jshost.client.http.http1 import Endpoint, ResponseParser
 from jshost.platform.unread import can_look, nothing_came
 
-__all__ = ["Connection", "connected", "connected_unix"]
+__all__ = ["AsyncClientConnection", "connected", "connected_unix"]
 
 
 async def connected(family: int, address: object) -> socket.socket:
@@ -36,7 +36,7 @@ async def connected(family: int, address: object) -> socket.socket:
 
 
 async def connected_unix(path: str) -> socket.socket:
-    """As `connections.connect_unix`; asyncio takes its EAGAIN for a connection in progress."""
+    """As `connection.connect_unix`; asyncio takes its EAGAIN for a connection in progress."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
@@ -52,7 +52,7 @@ async def connected_unix(path: str) -> socket.socket:
         raise
 
 
-class Connection(Translating):
+class AsyncClientConnection(Translating):
     """One kept-alive connection, whose socket the loop watches as long as it is open."""
 
     def __init__(
@@ -215,11 +215,12 @@ class Connection(Translating):
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
 
-    def rest(self) -> None:
-        """The response is whole."""
+    def rest(self) -> bool:
+        """The response is whole. Returns whether the connection can be kept."""
         self._is_waiting = False
         self._deadline = math.inf
         self._rested_at = time.monotonic()
+        return self.can_be_kept
 
     def close(self) -> None:
         if self._is_closed:

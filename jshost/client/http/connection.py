@@ -10,9 +10,8 @@ import struct
 import threading
 import time
 
+from jshost.client.http.errors import Translating
 from jshost.client.http.http1 import Endpoint, ResponseParser
-from jshost.client.http.messages import DeadlinePassed
-from jshost.exceptions import ConnectionError, UnexpectedResponse
 from jshost.platform.unread import can_look, nothing_came
 
 __all__ = [
@@ -21,11 +20,8 @@ __all__ = [
     "QUEUE_POLL_S",
     "READ_BYTES",
     "WARM_S",
-    "Connection",
-    "Translating",
+    "ClientConnection",
     "connect_unix",
-    "no_host",
-    "raise_translated",
 ]
 
 READ_BYTES = 64 * 1024
@@ -42,29 +38,6 @@ QUEUE_POLL_S = 0.005
 CLOCK_S = 0.05
 """By how much more than its limit a request may take, for the sake of one clock for all of them."""
 NO_WAIT = socket.MSG_DONTWAIT
-
-
-def no_host(root_url: str, error: OSError) -> ConnectionError:
-    """What is raised where nobody listens."""
-    # asyncio has a text of its own for the same error
-    number = error.errno or 0
-    reason = os.strerror(number) if number > 0 else error.strerror or error
-    return ConnectionError(
-        f"No host answers at {root_url} ({reason}). Start one with: jshost serve CONFIG"
-    )
-
-
-def raise_translated(root_url: str, error: BaseException) -> None:
-    """Raise what our callers know for an error in mid-request, if it is one of those."""
-    if isinstance(error, TimeoutError) and error.errno is None:  # with one, the system gave up
-        raise DeadlinePassed from None
-    if isinstance(error, OSError):
-        raise ConnectionError(
-            f"{root_url}: the connection broke ({error.strerror or error}) before the answer was "
-            "whole; the call may have run."
-        ) from error
-    if isinstance(error, ValueError):
-        raise UnexpectedResponse(f"{root_url}: {error}") from error
 
 
 def connect_unix(path: str, timeout_s: float | None) -> socket.socket:
@@ -86,35 +59,18 @@ def connect_unix(path: str, timeout_s: float | None) -> socket.socket:
         raise
 
 
-class Translating:
-    """A connection as a context: an error closes it, and is raised as our callers know it."""
+class ClientConnection(Translating):
+    """One kept-alive connection.
 
-    __slots__ = ()
-
-    _root_url: str
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is not None:
-            self.close()
-            raise_translated(self._root_url, error)
-
-    def close(self) -> None:
-        raise NotImplementedError
-
-
-class Connection(Translating):
-    """One kept-alive connection. Waiting gives the lock of the interpreter away and takes it back,
-    which costs more than anything else where threads call: so there is one wait, and no look, that
-    could be spared.
+    Waiting gives up the interpreter's lock and takes it back, which costs more than anything else
+    where threads call. So it waits once, and looks only where it must.
     """
 
     __slots__ = (
         "__weakref__",
         "_broken",
         "_can_look",
+        "_deadline",
         "_is_unix",
         "_poll",
         "_rested_at",
@@ -133,6 +89,7 @@ class Connection(Translating):
         self._is_unix = sock.family == socket.AF_UNIX
         self._can_look = can_look(sock)
         self._rested_at = 0.0
+        self._deadline: float | None = None
         self._timeout_s: float | None = None
         self._broken: OSError | None = None
         self.unsent: memoryview | None = None
@@ -156,12 +113,14 @@ class Connection(Translating):
         self._rested_at = time.monotonic()
         return self.parser.keep_alive and self._broken is None
 
-    def send_first(self, data: bytes) -> bool:
-        """Send a request, as far as the socket's buffer takes it at once, and expect its response.
+    def send_first(self, data: bytes, deadline: float | None) -> bool:
+        """Send a request, as far as the socket's buffer takes it at once, and expect its response
+        until the deadline (monotonic seconds).
 
         Returns False where the connection is closed already, and nothing was sent.
         """
         self.parser.begin()
+        self._deadline = deadline
         try:
             sent = self._socket.send(data, NO_WAIT)
         except BlockingIOError:
@@ -173,17 +132,17 @@ class Connection(Translating):
             self.unsent = memoryview(data)[sent:]
         return True
 
-    def receive_first(self, deadline: float | None, timeout_s: float | None) -> bool:
+    def receive_first(self, timeout_s: float | None) -> bool:
         """As `receive`, for the first part of a response, which is usually all of it: by the
         socket's own clock, that begins anew with every signal. Signals are the main thread's."""
         limit_s = math.inf if timeout_s is None else timeout_s
-        left_s = math.inf if deadline is None else deadline - time.monotonic()
+        left_s = math.inf if self._deadline is None else self._deadline - time.monotonic()
         if (
             self._broken is not None
             or threading.get_ident() == _main_thread
             or left_s < limit_s - CLOCK_S  # some of it went for connecting, or sending
         ):
-            return self.receive(deadline)
+            return self.receive()
         if timeout_s != self._timeout_s:
             self._set_timeout(timeout_s)
         try:
@@ -191,7 +150,7 @@ class Connection(Translating):
         except BlockingIOError:
             raise TimeoutError from None
 
-    def receive(self, deadline: float | None) -> bool:
+    def receive(self) -> bool:
         """Wait for some of the response; True once it is whole.
 
         Raises:
@@ -201,7 +160,7 @@ class Connection(Translating):
         size = LARGE_READ_BYTES if self.parser.has_head else READ_BYTES
         poll = self._poll or self._polled()
         while True:
-            poll.poll(left_ms(deadline))
+            poll.poll(left_ms(self._deadline))
             try:
                 return self._take(self._socket.recv(size, NO_WAIT))
             except BlockingIOError:
@@ -211,7 +170,9 @@ class Connection(Translating):
         self._broken = self._broken or OSError("closed")
         self._socket.close()
 
-    def send_rest(self, deadline: float | None) -> None:
+    abandon = close
+
+    def send_rest(self) -> None:
         """Send what the socket's buffer did not take, unless the host answers already.
 
         Raises: TimeoutError: the deadline passed.
@@ -220,7 +181,7 @@ class Connection(Translating):
         poll = select.poll()
         poll.register(self._socket, select.POLLIN | select.POLLOUT)
         while rest:
-            for _, events in poll.poll(left_ms(deadline)):
+            for _, events in poll.poll(left_ms(self._deadline)):
                 if events & ~select.POLLOUT:
                     self._broken = OSError("answered before the request was whole")
                     return

@@ -8,13 +8,19 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
 
 import httpx
 
+from jshost.client.http.forks import call_after_fork
 from jshost.client.http.http1 import bearer
-from jshost.client.http.messages import Request, Response, aread_whole, read_whole
-from jshost.client.http.transport import MAX_IDLE, DeadlinePassed, OpenResponse, forget_after_fork
+from jshost.client.http.kept_connections import MAX_IDLE
+from jshost.client.http.messages import DeadlinePassed, Request, Response
+from jshost.client.http.transport import (
+    AsyncOpenResponse,
+    OpenResponse,
+    aread_whole,
+    read_whole,
+)
 from jshost.exceptions import ConnectionError, UnexpectedResponse
 
 __all__ = ["AsyncHttpxTransport", "HttpxTransport"]
@@ -23,7 +29,7 @@ LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE)
 
 
 def _translated(root_url: str, error: Exception) -> Exception:
-    """httpx's errors as ours; the same ones as `transport.translated` makes."""
+    """httpx's errors as our callers know them; the same ones as `errors` makes."""
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         return DeadlinePassed()
     if isinstance(error, httpx.ConnectError):
@@ -55,9 +61,27 @@ def _lower(headers: httpx.Headers) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
+class _Target:
+    """Where requests go, and what all of them say."""
+
+    def __init__(self, root_url: str, token: str) -> None:
+        self._root_url = root_url
+        self._authorization = bearer(token)
+
+    def build(self, client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
+        method, target, headers, body, timeout_s = request
+        return client.build_request(
+            method,
+            self._root_url + target,
+            content=body,
+            headers={**self._authorization, **headers},
+            timeout=timeout_s,
+        )
+
+
 class _Owned:
-    """A client that is closed once nobody refers to this any more: neither its transport, nor an
-    answer that is still coming."""
+    """A client, closed once nothing refers to this: neither its transport, nor an answer that is
+    still coming."""
 
     def __init__(self) -> None:
         self.client = httpx.Client(limits=LIMITS)
@@ -70,10 +94,10 @@ class HttpxTransport:
 
     def __init__(self, root_url: str, token: str = "") -> None:
         self._root_url = root_url
-        self._authorization = bearer(token)
+        self._target = _Target(root_url, token)
         self._owned: _Owned | None = None
         self._lock = threading.Lock()
-        forget_after_fork(self)
+        call_after_fork(self)
 
     def request(self, request: Request) -> Response:
         return read_whole(self.stream(request))
@@ -81,15 +105,8 @@ class HttpxTransport:
     def stream(self, request: Request) -> OpenResponse:
         with self._lock:
             owned = self._owned = self._owned or _Owned()
-        method, target, headers, body, timeout_s = request
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        built = owned.client.build_request(
-            method,
-            self._root_url + target,
-            content=body,
-            headers={**self._authorization, **headers},
-            timeout=timeout_s,
-        )
+        deadline = _deadline_of(request)
+        built = self._target.build(owned.client, request)
         try:
             response = owned.client.send(built, stream=True)
         except Exception as error:
@@ -99,7 +116,7 @@ class HttpxTransport:
     def close(self) -> None:
         self._owned = None
 
-    def forget(self) -> None:
+    def after_fork(self) -> None:
         """In a forked child: leave the parent's connections alone, and make our own."""
         owned, self._owned = self._owned, None
         if owned is not None:
@@ -136,28 +153,21 @@ class AsyncHttpxTransport:
 
     def __init__(self, root_url: str, token: str = "") -> None:
         self._root_url = root_url
-        self._authorization = bearer(token)
+        self._target = _Target(root_url, token)
         self._client: httpx.AsyncClient | None = None
         self._closing: AsyncGenerator[None, None] | None = None
 
     async def request(self, request: Request) -> Response:
         return await aread_whole(await self.stream(request))
 
-    async def stream(self, request: Request) -> Any:
+    async def stream(self, request: Request) -> AsyncOpenResponse:
         if self._client is None:
             self._client = httpx.AsyncClient(limits=LIMITS)
             self._closing = _closing(self._client)
             await anext(self._closing)
         client, closing = self._client, self._closing
-        method, target, headers, body, timeout_s = request
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        built = client.build_request(
-            method,
-            self._root_url + target,
-            content=body,
-            headers={**self._authorization, **headers},
-            timeout=timeout_s,
-        )
+        deadline = _deadline_of(request)
+        built = self._target.build(client, request)
         try:
             response = await client.send(built, stream=True)
         except Exception as error:
@@ -202,6 +212,10 @@ class _AsyncOpenHttpx:
 
     async def close(self) -> None:
         await self._response.aclose()
+
+
+def _deadline_of(request: Request) -> float | None:
+    return None if request.timeout_s is None else time.monotonic() + request.timeout_s
 
 
 def _check(deadline: float | None) -> float | None:

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from jshost.client.http.async_transport import AsyncOpenResponse
-    from jshost.client.http.transport import OpenResponse
     from jshost.protocol.multipart import Run
 
 __all__ = [
@@ -16,9 +14,7 @@ __all__ = [
     "FrozenHeaders",
     "Request",
     "Response",
-    "aread_whole",
     "batch_response",
-    "read_whole",
 ]
 
 
@@ -100,20 +96,6 @@ def batch_response(runs: Sequence[Run]) -> Response:
 
     content_type, body = encode_runs(runs)
     return Response(200, {"content-type": content_type}, body)
-
-
-def read_whole(answer: OpenResponse) -> Response:
-    """A response that is read as it comes, read to its end."""
-    content = b"".join(iter(answer.read, b""))
-    return Response(answer.status_code, answer.headers, content)
-
-
-async def aread_whole(answer: AsyncOpenResponse) -> Response:
-    """As `read_whole`, from asyncio."""
-    content = []
-    while data := await answer.read():
-        content.append(data)
-    return Response(answer.status_code, answer.headers, b"".join(content))
 
 
 def decoded_headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:

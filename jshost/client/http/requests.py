@@ -9,15 +9,16 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from jshost.client.http.messages import Request, Response, aread_whole, read_whole
-from jshost.client.http.transport import OpenResponse, Transport, connect
+from jshost.client.http.messages import Request, Response
+from jshost.client.http.transport import OpenResponse, Transport, aread_whole, read_whole
+from jshost.client.http.transport_choice import connect, connect_async
 from jshost.exceptions import ConnectionError
 
 if TYPE_CHECKING:
     import asyncio
 
     from jshost.client.call import HttpCall
-    from jshost.client.http.async_transport import AsyncOpenResponse, AsyncTransport
+    from jshost.client.http.transport import AsyncOpenResponse, AsyncTransport
 
 __all__ = ["HostRequests"]
 
@@ -144,14 +145,12 @@ class HostRequests:
     async def _connected_async(self, loop: asyncio.AbstractEventLoop) -> AsyncTransport:
         import asyncio
 
-        from jshost.client.http import async_transport as transport_async
-
         url, token = await asyncio.to_thread(self._locate_once)
         transport = self._async_transports.get(loop)
         if transport is None:
             for other in [each for each in self._async_transports if each.is_closed()]:
                 self._async_transports.pop(other).close()
-            transport = self._async_transports[loop] = transport_async.connect(url, token)
+            transport = self._async_transports[loop] = connect_async(url, token)
         return transport
 
     def _locate_once(self) -> tuple[str, str]:

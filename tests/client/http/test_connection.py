@@ -19,10 +19,11 @@ from support.hosts import wait_until
 from support.tiny_server import Connection, TinyServer, echo
 from support.transports import TIMEOUT_S, Connect, post, to
 
-from jshost.client.http.async_transport import AsyncPlainTransport
+from jshost.client.http.async_plain_transport import AsyncPlainTransport
 from jshost.client.http.connection import WARM_S
+from jshost.client.http.kept_connections import MAX_IDLE
 from jshost.client.http.messages import Request
-from jshost.client.http.transport import MAX_IDLE, PlainTransport
+from jshost.client.http.plain_transport import PlainTransport
 from jshost.platform.unread import can_look, nothing_came
 
 __all__ = ["to"]  # a fixture
@@ -245,7 +246,7 @@ def test_threads_may_come_and_go(to: Connect) -> None:
 FORK = """
 import json, os, sys
 from jshost.client.http.messages import Request
-from jshost.client.http.transport import PlainTransport
+from jshost.client.http.plain_transport import PlainTransport
 from jshost.client.http.httpx_transport import HttpxTransport
 cls, url = sys.argv[1:]
 there = globals()[cls](url)
@@ -299,7 +300,7 @@ def test_a_request_in_another_thread_survives_a_fork() -> None:
 import os, sys, threading, warnings
 warnings.simplefilter("ignore")  # about a fork beside threads: that is what is tested
 from jshost.client.http.messages import Request
-from jshost.client.http.transport import PlainTransport
+from jshost.client.http.plain_transport import PlainTransport
 there = PlainTransport(sys.argv[1])
 found = []
 work = lambda: found.append(there.request(Request("POST", "/", body=b"slow", timeout_s=10)).content)
@@ -343,8 +344,9 @@ HANG_UP = """
 import asyncio, os, sys, threading, uvloop, warnings
 warnings.simplefilter("ignore")
 from jshost.client.http.messages import Request
-from jshost.client.http.transport import DeadlinePassed, PlainTransport
-from jshost.client.http.async_transport import AsyncPlainTransport
+from jshost.client.http.messages import DeadlinePassed
+from jshost.client.http.plain_transport import PlainTransport
+from jshost.client.http.async_plain_transport import AsyncPlainTransport
 way, url = sys.argv[1:]
 reading, writing = os.pipe()
 

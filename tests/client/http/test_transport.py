@@ -21,17 +21,13 @@ import pytest
 from support.tiny_server import Connection, TinyServer, echo, unix_url
 from support.transports import TIMEOUT_S, Connect, LoopThread, OnLoop, post, to, to_tcp
 
-from jshost.client.http import async_transport as transport_async
-from jshost.client.http.async_transport import AsyncPlainTransport
-from jshost.client.http.connection import raise_translated
+from jshost.client.http.async_plain_transport import AsyncPlainTransport
+from jshost.client.http.errors import raise_translated
 from jshost.client.http.httpx_transport import AsyncHttpxTransport, HttpxTransport
-from jshost.client.http.messages import Request
-from jshost.client.http.transport import (
-    DeadlinePassed,
-    PlainTransport,
-    Transport,
-    connect,
-)
+from jshost.client.http.messages import DeadlinePassed, Request
+from jshost.client.http.plain_transport import PlainTransport
+from jshost.client.http.transport import Transport
+from jshost.client.http.transport_choice import connect, connect_async
 from jshost.exceptions import ConnectionError, UnexpectedResponse
 
 __all__ = ["to", "to_tcp"]  # fixtures
@@ -372,7 +368,7 @@ def test_the_short_path_is_for_plain_http_without_a_proxy(
         monkeypatch.setenv(name, value)
     assert type(connect(url)) is cls
     async_cls = AsyncPlainTransport if cls is PlainTransport else AsyncHttpxTransport
-    assert type(transport_async.connect(url)) is async_cls
+    assert type(connect_async(url)) is async_cls
 
 
 def test_a_connection_that_the_system_gives_up_is_no_deadline() -> None:

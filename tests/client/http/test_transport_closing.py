@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from jshost.client.http.async_transport import AsyncPlainTransport
+from jshost.client.http.async_plain_transport import AsyncPlainTransport
 from jshost.client.http.httpx_transport import AsyncHttpxTransport, HttpxTransport
 from jshost.client.http.messages import Request
-from jshost.client.http.transport import PlainTransport
+from jshost.client.http.plain_transport import PlainTransport
 
 WAIT_S = 10.0
 

@@ -17,9 +17,10 @@ import pytest
 from support.tiny_server import Connection, TinyServer
 from support.transports import TIMEOUT_S, Connect, post, to
 
-from jshost.client.http.async_transport import AsyncPlainTransport
-from jshost.client.http.messages import Request
-from jshost.client.http.transport import DeadlinePassed, PlainTransport, Transport
+from jshost.client.http.async_plain_transport import AsyncPlainTransport
+from jshost.client.http.messages import DeadlinePassed, Request
+from jshost.client.http.plain_transport import PlainTransport
+from jshost.client.http.transport import Transport
 
 __all__ = ["to"]  # a fixture
 

@@ -19,9 +19,9 @@ from support.hosts import wait_until
 from support.tiny_server import Connection, TinyServer, echo
 from support.transports import TIMEOUT_S, Connect, post, to
 
-from jshost.client.http.async_transport import AsyncPlainTransport
-from jshost.client.http.messages import Request
-from jshost.client.http.transport import DeadlinePassed, OpenResponse, Transport
+from jshost.client.http.async_plain_transport import AsyncPlainTransport
+from jshost.client.http.messages import DeadlinePassed, Request
+from jshost.client.http.transport import OpenResponse, Transport
 from jshost.exceptions import ConnectionError, UnexpectedResponse
 
 __all__ = ["to"]  # a fixture
@@ -310,7 +310,7 @@ def test_a_reader_that_does_not_read_holds_up_the_server(to: Connect) -> None:
 LEFT = """
 import asyncio, gc, json, sys
 from jshost.client.http.messages import Request
-from jshost.client.http.async_transport import AsyncPlainTransport
+from jshost.client.http.async_plain_transport import AsyncPlainTransport
 from jshost.client.http.httpx_transport import AsyncHttpxTransport
 cls, url, end = sys.argv[1:]
 

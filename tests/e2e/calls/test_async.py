@@ -17,7 +17,7 @@ import pytest
 import uvloop
 from support.hosts import RunningHost, StartHost, wait_until
 
-from jshost.client.http.transport import MAX_IDLE
+from jshost.client.http.kept_connections import MAX_IDLE
 from jshost.conf import settings
 from jshost.exceptions import (
     ArgumentsError,
@@ -161,9 +161,9 @@ def test_connections_are_kept_and_their_number_is_bounded(
         for number in range(20):
             await echo.acall(value=number)
         transport: Any = host._async_transports[asyncio.get_running_loop()]
-        one = len(transport._idle)
+        one = len(transport._kept.idle)
         await asyncio.gather(*(sleep.acall(seconds=0.05) for _ in range(MAX_IDLE + 40)))
-        return one, len(transport._idle)
+        return one, len(transport._kept.idle)
 
     assert run(factory, main()) == (1, MAX_IDLE)
 

@@ -130,7 +130,7 @@ def test_a_found_host_is_called_over_its_socket(
     assert echo.call(value=1) == 1
     assert asyncio.run(echo.acall(value=2)) == 2
     transport: Any = echo.get_host()._connected()
-    (kept,) = transport._idle
+    (kept,) = transport._kept.idle
     assert kept._socket.family == socket.AF_UNIX
     (path,) = own_runtime_folder.rglob("*.sock")
     assert path == records.socket_path(str(tmp_path / "host.config.py"), host.pid)
