@@ -16,12 +16,14 @@ DJANGO_EXAMPLE_NPM := example/django/node_modules/.installed
 export PATH := $(CURDIR)/.venv/node:$(PATH)
 # For tools/find-python: make PYTHON=/path/to/python3
 export PYTHON
+# Tests start hundreds of Pythons; without bytecode each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # Installations share .venv: one after the other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo test test-django check bench format clean use-node
+.PHONY: help demo test test-fast test-django check bench format clean use-node
 
 help:  ## List what can be made
 	@echo 'Usage: make <target>'
@@ -32,8 +34,10 @@ demo: $(PROJECT) $(EXAMPLE_NPM)  ## Start a host, call functions of both languag
 	@.venv/bin/python example/demo.py
 
 test: $(DEVELOPMENT) $(NPM) $(EXAMPLE_NPM) $(DJANGO_EXAMPLE_NPM)  ## Run all tests, Python's and JavaScript's
-	.venv/bin/python -m pytest
-	node --test $$(find tests/js tests/e2e/node/js -name '*.test.mjs' | sort)
+	tools/run-tests
+
+test-fast: $(DEVELOPMENT) $(NPM)  ## Run the pure tests: no process, no socket, a few seconds
+	@tools/run-tests fast
 
 test-django: $(DEVELOPMENT) $(DJANGO_EXAMPLE_NPM)  ## Test with Django 4.2, 5.2 and the newest
 	tools/test-django

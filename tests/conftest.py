@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import itertools
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +19,17 @@ from support.hosts import RunningHost, StartHost, _long_lived, end_host, start_h
 
 from jshost.conf import settings
 
-if os.environ.get("JSHOST_REQUIRE_ALL"):
-    # CI says whether a change is right, by the same examples each time. `make test` explores.
-    with contextlib.suppress(ImportError):  # the tests with several Djangos have no use for it
-        import hypothesis
+_TESTS = Path(__file__).parent
+_TASKS = Path("/proc/self/task")
+_STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"}
+_test: pytest.Item | None = None
 
+with contextlib.suppress(ImportError):  # the tests with several Djangos have no use for it
+    import hypothesis
+
+    hypothesis.settings.register_profile("fast", max_examples=10, derandomize=True)
+    if os.environ.get("JSHOST_REQUIRE_ALL"):
+        # CI says whether a change is right, by the same examples each time. `make test` explores.
         hypothesis.settings.register_profile("ci", derandomize=True)
         hypothesis.settings.load_profile("ci")
 
@@ -29,10 +38,51 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what is real; a module's tests share a worker, and the longest modules come first."""
+    for item in items:
+        folder, *_ = item.path.relative_to(_TESTS).parts
+        if folder in ("e2e", "faults"):
+            item.add_marker(pytest.mark.real)
+        item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(_TESTS))))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("real") is None)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test that is marked `alone` waits for those of other processes, and they for it."""
+    global _test
+    _test = item
+    how = fcntl.LOCK_SH if item.get_closest_marker("alone") is None else fcntl.LOCK_EX
+    with Path(__file__).open() as lock:
+        fcntl.flock(lock, how)
+        try:
+            return (yield)
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # a child that was forked may have the file open
+
+
+def _audit(event: str, _: tuple[object, ...]) -> None:
+    if event in _STARTS and _test is not None and _test.get_closest_marker("real") is None:
+        raise RuntimeError(f"{event} in {_test.nodeid}: mark it `real`, or move it to tests/e2e")
+
+
+sys.addaudithook(_audit)
+
+
+@pytest.fixture(scope="session")
+def _runtime_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Names of folders that do not exist yet; `mktemp` would list all of them each time."""
+    base = tmp_path_factory.mktemp("run")
+    return (base / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Records of a test's hosts are nobody else's, and settings do not leak between tests."""
-    folder = tmp_path_factory.mktemp("run")
+def own_runtime_folder(_runtime_folders: Iterator[Path]) -> Iterator[Path]:
+    """Each test has records of hosts of its own, and settings do not leak between tests."""
+    folder = next(_runtime_folders)
+    folder.mkdir(mode=0o700)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
         for name in list(os.environ):
@@ -46,12 +96,12 @@ def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
 @pytest.fixture(autouse=True)
 def no_process_left() -> Iterator[None]:
     """Fails a test that leaves a child process behind."""
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    before = {child.pid for child in _descendants()}
     yield
     end = time.monotonic() + 3
     left: list[psutil.Process] = []
     while time.monotonic() < end:
-        children = psutil.Process().children(recursive=True)
+        children = _descendants()
         left = [c for c in children if c.pid not in before | _long_lived and _runs(c)]
         if not left:
             return
@@ -60,6 +110,15 @@ def no_process_left() -> Iterator[None]:
     for child in left:
         child.kill()
     pytest.fail(f"processes left behind: {commands}")
+
+
+def _descendants() -> list[psutil.Process]:
+    """The children of this process, and theirs; psutil reads all processes of the machine."""
+    with contextlib.suppress(OSError):  # Linux only
+        lists = [path.read_bytes() for path in _TASKS.glob("*/children")]
+        if lists and not any(lists):
+            return []
+    return psutil.Process().children(recursive=True)
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -75,6 +75,7 @@ def test_configure_beats_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     assert settings.FUNCTION_TIMEOUT is None
 
 
+@pytest.mark.real
 def test_each_source_beats_the_next(tmp_path: Path) -> None:
     found = read_in_django(
         tmp_path,
@@ -96,10 +97,12 @@ def test_each_source_beats_the_next(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.real
 def test_a_django_project_without_js_host_has_the_defaults(tmp_path: Path) -> None:
     assert read_in_django(tmp_path, None, "print(settings.FUNCTION_TIMEOUT)") == 10.0
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("js_host", "text"),
     [
@@ -119,6 +122,7 @@ except ConfigError as error:
     assert read_in_django(tmp_path, js_host, code).startswith(text)
 
 
+@pytest.mark.real
 def test_django_is_not_imported_for_its_settings() -> None:
     code = (
         "import sys\nfrom jshost import settings; settings.VERBOSITY; "
@@ -131,6 +135,7 @@ def test_django_is_not_imported_for_its_settings() -> None:
     assert done.stdout == "False\n"
 
 
+@pytest.mark.real
 def test_a_settings_module_may_configure_while_it_is_imported(tmp_path: Path) -> None:
     js_host = "{}\nfrom jshost import settings\nsettings.configure(FUNCTION_TIMEOUT=3)"
     assert read_in_django(tmp_path, js_host, "print(settings.FUNCTION_TIMEOUT)") == 3.0

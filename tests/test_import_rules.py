@@ -354,15 +354,18 @@ def loaded_by(code: str, modules: list[str]) -> list[str]:
     return list(ast.literal_eval(found))
 
 
+@pytest.mark.real
 def test_import_jshost_loads_nothing_heavy() -> None:
     assert loaded_by("import jshost", [*SERVER, "httptools", "psutil", "platformdirs"]) == []
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", ["Function", "JSHost", "settings"])
 def test_what_callers_use_loads_no_server(name: str) -> None:
     assert loaded_by(f"from jshost import {name}", SERVER) == []
 
 
+@pytest.mark.real
 def test_import_jshost_takes_at_most_60_ms() -> None:
     spent: dict[str, list[float]] = {"pass": [], "import jshost": []}
     for _ in range(15):
@@ -409,6 +412,7 @@ def test_all_is_complete_and_sorted(module: str) -> None:
     assert [name for name in names if not hasattr(loaded, name)] == []
 
 
+@pytest.mark.real
 def test_a_star_import_gives_what_all_lists() -> None:
     names = declared(MODULES["jshost"])
     found = run("from jshost import *; print(sorted(n for n in dir() if n[0] != '_'))")

@@ -46,11 +46,13 @@ def said_by_a_program(code: str) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
+@pytest.mark.real
 def test_without_logging_it_is_said_on_stderr_once() -> None:
     code = "v.report(v.CONNECT, 'connected to %s', 'a'); v.report(v.CONNECT, 'and to b')"
     assert said_by_a_program(code) == ("", "jshost: connected to a\njshost: and to b\n")
 
 
+@pytest.mark.real
 def test_with_logging_it_is_said_as_the_program_wants_it() -> None:
     code = (
         "import sys\n"

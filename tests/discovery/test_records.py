@@ -69,6 +69,7 @@ def test_a_host_that_ends_removes_its_record() -> None:
     assert files() == []
 
 
+@pytest.mark.real
 def test_the_newest_host_comes_first(other_process: subprocess.Popen[bytes]) -> None:
     older, newer = record_of(os.getpid(), url="http://old"), record_of(other_process.pid)
     assert older.started_at < newer.started_at
@@ -99,6 +100,7 @@ def test_config_files_of_the_same_name_are_told_apart() -> None:
 # What is stale
 
 
+@pytest.mark.real
 def test_a_record_whose_process_is_gone_is_removed(other_process: subprocess.Popen[bytes]) -> None:
     record = record_of(other_process.pid)
     record.write()
@@ -110,6 +112,7 @@ def test_a_record_whose_process_is_gone_is_removed(other_process: subprocess.Pop
     assert files() == []
 
 
+@pytest.mark.real
 def test_a_record_whose_process_waits_to_be_buried_is_removed(
     other_process: subprocess.Popen[bytes],
 ) -> None:
@@ -254,6 +257,7 @@ def test_a_folder_in_another_users_is_not_used(
 # Processes
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("ask", [start_of_process, records._start_by_psutil])
 def test_when_a_process_began(ask: Callable[[int], tuple[float, bool]]) -> None:
     """As psutil tells it: the manager compares the two."""

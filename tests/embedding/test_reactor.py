@@ -335,6 +335,7 @@ def test_a_waiter_may_wait_again(reactor: Reactor) -> None:
     wire.close()
 
 
+@pytest.mark.real
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_child_that_closes_its_copies_leaves_the_parents_alone(reactor: Reactor) -> None:
     waiter = Waiter()

@@ -27,6 +27,7 @@ from jshost_manager.ledger_actions import (
     StopHost,
     Timeouts,
 )
+from support.extent import examples
 
 CONFIGS = ["/a/host.config.py", "/b/host.config.js"]
 HOLDERS = [Holder(1, 10.0), Holder(2, 10.0), Holder(2, 20.0)]
@@ -463,5 +464,5 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedgerMachine = LedgerMachine.TestCase
 TestLedgerMachine.settings = settings(
-    max_examples=300, stateful_step_count=50, deadline=None, print_blob=True
+    max_examples=examples(300), stateful_step_count=50, deadline=None, print_blob=True
 )

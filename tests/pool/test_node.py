@@ -11,6 +11,8 @@ import pytest
 from jshost.exceptions import ConfigError
 from jshost.pool.node import MINIMUM_MAJOR, Node, find_node
 
+pytestmark = pytest.mark.real
+
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -53,12 +53,14 @@ def put(folder: Path, text: str) -> Path:
     return folder / "node"
 
 
+@pytest.mark.real
 def test_the_first_node_that_will_do(path: Path, start: Start) -> None:
     worker = start()
     assert worker.launch.command[0] == str(path / "nodejs")
     assert worker.channel.recv(4096)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("text", [OLD, RUNS_NOWHERE])
 def test_a_first_node_that_will_not_do_makes_way(path: Path, start: Start, text: str) -> None:
     put(path, text)
@@ -67,6 +69,7 @@ def test_a_first_node_that_will_not_do_makes_way(path: Path, start: Start, text:
     assert worker.channel.recv(4096)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(("text", "said"), [(OLD, "too old"), (RUNS_NOWHERE, "does not run")])
 def test_where_none_will_do_nothing_stays(path: Path, start: Start, text: str, said: str) -> None:
     (path / "nodejs").unlink()

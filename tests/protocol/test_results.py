@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.ids import id_of
 
 from jshost.protocol import results, values
 
@@ -40,7 +41,7 @@ CONTENT_TYPES = {
 }
 
 
-@pytest.mark.parametrize(("value", "wanted"), RESULTS, ids=[repr(value) for value, _ in RESULTS])
+@pytest.mark.parametrize(("value", "wanted"), RESULTS, ids=[id_of(value) for value, _ in RESULTS])
 def test_a_result_has_a_form(value: Any, wanted: tuple[bytes, bytes]) -> None:
     assert values.encode_result(value) == wanted
 

@@ -88,6 +88,7 @@ def test_bytes_inside_stay_bytes() -> None:
     assert b"\xff" in data
 
 
+@pytest.mark.real
 def test_neither_is_imported_for_other_values() -> None:
     code = (
         "import sys, datetime; from jshost.protocol import values;"

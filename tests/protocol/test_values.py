@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.ids import id_of
 
 from jshost.protocol import values
 
@@ -98,7 +99,7 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize(("value", "wanted"), RULES, ids=[repr(value) for value, _ in RULES])
+@pytest.mark.parametrize(("value", "wanted"), RULES, ids=[id_of(value) for value, _ in RULES])
 def test_a_value_is_encoded_by_its_rule(value: Any, wanted: Any) -> None:
     assert json.loads(values.encode_arguments({"value": value})) == {"value": wanted}
     deep = values.encode_arguments({"deep": [{"in": value}]})

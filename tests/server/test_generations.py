@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from jshost.server.generations import Generations
 from jshost.server.service import Service
+
+pytestmark = pytest.mark.real
 
 CONFIG = "functions = {'one': lambda: 1}\nworkers = %d\n"
 

@@ -139,6 +139,7 @@ def handed(*sockets: socket.socket) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.real
 def test_sockets_are_taken_over(tmp_path: Path) -> None:
     with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as unix:
         tcp.bind(("127.0.0.1", 0))
@@ -152,6 +153,7 @@ def test_sockets_are_taken_over(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.real
 def test_a_socket_that_does_not_listen_is_refused() -> None:
     with socket.socket() as idle:
         text = handed(idle)[0]

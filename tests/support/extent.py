@@ -7,9 +7,10 @@ import random
 import sys
 from typing import TypeVar
 
+import hypothesis
 import psutil
 
-__all__ = ["FULL", "SEED", "Gain", "by_hand", "report"]
+__all__ = ["FULL", "SEED", "Gain", "by_hand", "examples", "report"]
 
 FULL = os.environ.get("FAULTS") == "full"
 SEED = int(os.environ.get("FAULTS_SEED") or random.randrange(2**32))
@@ -20,6 +21,11 @@ T = TypeVar("T")
 def by_hand(full: T, in_ci: T) -> T:
     """The first when somebody runs it with FAULTS=full, the second in CI."""
     return full if FULL else in_ci
+
+
+def examples(usual: int) -> int:
+    """As many examples as that, or as many fewer as the profile says (100 is the usual one's)."""
+    return max(usual * hypothesis.settings().max_examples // 100, 1)
 
 
 def report(text: str) -> None:

@@ -16,6 +16,8 @@ from jshost.exceptions import ConfigError, ConnectionError, ProcessError
 from jshost.function import Function
 from jshost.testing import override_function, run_embedded, run_host
 
+pytestmark = pytest.mark.real
+
 CONFIG = """
 import os
 def double(number): print("doubling"); return number * 2

@@ -26,6 +26,8 @@ from jshost.client.http.messages import Request
 from jshost.client.http.plain_transport import PlainTransport
 from jshost.platform.unread import can_look, nothing_came
 
+pytestmark = pytest.mark.real
+
 __all__ = ["to"]  # a fixture
 
 # Kept

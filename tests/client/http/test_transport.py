@@ -30,6 +30,8 @@ from jshost.client.http.transport import Transport
 from jshost.client.http.transport_choice import connect, connect_async
 from jshost.exceptions import ConnectionError, UnexpectedResponse
 
+pytestmark = pytest.mark.real
+
 __all__ = ["to", "to_tcp"]  # fixtures
 
 

@@ -15,6 +15,8 @@ from jshost.client.http.httpx_transport import AsyncHttpxTransport, HttpxTranspo
 from jshost.client.http.messages import Request
 from jshost.client.http.plain_transport import PlainTransport
 
+pytestmark = pytest.mark.real
+
 WAIT_S = 10.0
 
 

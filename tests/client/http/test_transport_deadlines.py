@@ -22,6 +22,8 @@ from jshost.client.http.messages import DeadlinePassed, Request
 from jshost.client.http.plain_transport import PlainTransport
 from jshost.client.http.transport import Transport
 
+pytestmark = pytest.mark.real
+
 __all__ = ["to"]  # a fixture
 
 

@@ -24,6 +24,8 @@ from jshost.client.http.messages import DeadlinePassed, Request
 from jshost.client.http.transport import OpenResponse, Transport
 from jshost.exceptions import ConnectionError, UnexpectedResponse
 
+pytestmark = pytest.mark.real
+
 __all__ = ["to"]  # a fixture
 
 CHUNKED = (

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from protocol.test_values_table import CUT, NOTE, VECTORS, Expressions, is_same, refusal, vectors
 from support.hosts import RunningHost, StartHost
+from support.ids import id_of
 
 from jshost.exceptions import ArgumentsError, FunctionError
 
@@ -441,7 +442,7 @@ def test_arguments_go_through(shared_host: RunningHost, name: str, data: dict[st
 
 @both_languages
 @pytest.mark.parametrize(
-    "value", [b"", BYTES, bytearray(b"a"), memoryview(b"b"), io.BytesIO(b"c")], ids=repr
+    "value", [b"", BYTES, bytearray(b"a"), memoryview(b"b"), io.BytesIO(b"c")], ids=id_of
 )
 def test_bytes_at_any_depth_of_the_arguments(
     shared_host: RunningHost, name: str, value: Any

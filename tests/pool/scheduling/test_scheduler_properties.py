@@ -15,6 +15,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from support.extent import examples
 from support.scheduler_owner import QUEUED, Owner, Process
 
 from jshost.pool.scheduling.decisions import Kill, Policy, Refused, State
@@ -313,5 +314,5 @@ class SchedulerMachine(Owner, RuleBasedStateMachine):
 # A failure takes longer to be made small than to be found.
 TestSchedulerMachine = pytest.mark.timeout(360)(SchedulerMachine.TestCase)
 TestSchedulerMachine.settings = settings(
-    max_examples=300, stateful_step_count=40, deadline=None, print_blob=True
+    max_examples=examples(300), stateful_step_count=40, deadline=None, print_blob=True
 )

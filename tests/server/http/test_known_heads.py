@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.extent import examples
 
 from jshost.client.http.http1 import Endpoint
 from jshost.exceptions import RemoteError
@@ -159,7 +160,7 @@ edits = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(500))
 @given(edits)
 def test_whatever_is_recognized_the_parser_reads_alike(
     changes: list[tuple[int, int, bytes]],
@@ -184,7 +185,7 @@ def test_whatever_is_recognized_the_parser_reads_alike(
     ]
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(500))
 @given(edits)
 def test_whatever_is_learned_says_what_the_parser_said(
     changes: list[tuple[int, int, bytes]],
