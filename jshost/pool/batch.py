@@ -1,4 +1,4 @@
-"""Many calls that are answered together. Runs in: host, programs that embed."""
+"""Many calls with one answer for all. Runs in: host, programs that embed."""
 
 from __future__ import annotations
 
@@ -9,27 +9,31 @@ from jshost.pool.pool import PendingCall, Pool
 from jshost.pool.registry import Route
 from jshost.protocol import frames, values
 
-__all__ = ["Answer", "Batch"]
+__all__ = ["Batch", "Outcome"]
 
 Run = tuple[str, str, list[bytes]]
-"""What is called, the content type of the arguments, and those of each call: a `multipart.Run`."""
-Answer = bytes | RemoteError
-"""A RESULT frame's payload, or why there is none."""
+"""A function's name, the content type of its arguments, and the arguments of each call: as
+`multipart.Run`."""
+Outcome = bytes | RemoteError
+"""A RESULT frame's payload, or the error of the call."""
 
 CONCURRENCY = 256
-"""Calls of one batch that run at once; the rest follow, so that a batch cannot fill a queue."""
+"""Calls of one batch that run at once; the rest follow, so that a batch cannot fill the queue."""
 
 
 class Batch:
-    """The calls of a batch, and their answers.
+    """The calls of a batch, and their outcomes.
 
     Args:
         runs: the calls.
         route_of: where a function's calls go; raises `RemoteError`.
         request_id: the id of all of its calls.
-        timeout_s: how long each may take, where its route says no less; None: no limit.
+        timeout_s: the time limit of each call, unless its route has a smaller one; None: no limit.
         traceparent: the caller's trace context.
-        tell: called once the last answer has come.
+        on_done: called once the last call has ended.
+
+    Attributes:
+        answers: the outcomes of the calls, in their order.
     """
 
     def __init__(
@@ -39,41 +43,41 @@ class Batch:
         request_id: str,
         timeout_s: float | None,
         traceparent: str,
-        tell: Callable[[], None],
+        on_done: Callable[[], None],
     ) -> None:
         self._runs = list(reversed(runs))
         self._route_of = route_of
         self._request_id = request_id
         self._timeout_s = timeout_s
         self._traceparent = traceparent
-        self._tell = tell
+        self._on_done = on_done
         self._missing = sum(len(contents) for _, _, contents in runs)
-        self.answers: list[Answer] = [b""] * self._missing
+        self.answers: list[Outcome] = [b""] * self._missing
         self._next = 0
         self._taken = 0
-        """How many calls of the first of `_runs` have been begun."""
+        """How many calls of the last of `_runs` have begun."""
         self._is_filling = False
         self._running: dict[int, tuple[Pool, PendingCall]] = {}
 
     def start(self) -> None:
         """Begin as many calls as may run at once."""
         if not self._missing:
-            self._tell()
+            self._on_done()
         self._fill()
 
-    def answered(self, index: int, answer: Answer) -> None:
-        self._running.pop(index, None)  # not there: Ctrl-C struck before it was noted
-        self.answers[index] = answer
+    def answered(self, index: int, outcome: Outcome) -> None:
+        self._running.pop(index, None)  # it is missing if Ctrl-C struck before it was noted
+        self.answers[index] = outcome
         self._missing -= 1
         if not self._missing:
-            self._tell()
+            self._on_done()
         elif self._runs and not self._is_filling:
             self._fill()
 
     def cancel(self, cancel: Callable[[Pool, PendingCall], None]) -> None:
-        """Nobody waits any more; `cancel` is called for each call that runs."""
+        """Begin no more calls, and `cancel` each one that runs."""
         self._runs = []
-        # Those that wait first: else they could be given the place of one that ends.
+        # The last ones first: they may wait in the queue, and would get the place of one that ends.
         for pool, pending in reversed(list(self._running.values())):
             cancel(pool, pending)
 
@@ -91,7 +95,7 @@ class Batch:
             self._taken += begun
             if refusal is not None:
                 if refusal.code == "queue_full" and self._running:
-                    break  # it has its turn when one of ours is answered
+                    break  # it is tried again when one of our calls has ended
                 if pool is not None:
                     pool.calls.count_refusal(refusal, name)
                 self._refuse(refusal, name)
@@ -103,7 +107,7 @@ class Batch:
     def _begin(
         self, name: str, content_type: str, bodies: Sequence[bytes]
     ) -> tuple[int, RemoteError | None, Pool | None]:
-        """Begin some calls; returns how many were, why the next one was not, and who says so."""
+        """Begin calls. Returns how many have begun, the error of the next one, and its pool."""
         route = self._route_of(name)
         callers = [_Item(self, index) for index in range(self._next, self._next + len(bodies))]
         is_json = content_type in (values.JSON_TYPE, "text/plain")  # curl -F names none for JSON
@@ -130,7 +134,7 @@ class Batch:
         self._taken += 1
         self._missing -= 1
         if not self._missing:
-            self._tell()
+            self._on_done()
 
 
 class _Item:

@@ -9,6 +9,7 @@ import errno
 import logging
 import os
 import socket
+import time
 from collections import deque
 from typing import Any, Protocol
 
@@ -183,6 +184,7 @@ class WorkerChannel:
         if kind == frames.LOG:
             self._log(payloads.log_of(payload))
         elif kind == frames.PONG:
+            self._note_lag()
             owner.on_pong(self)
         elif kind == frames.READY and self.is_ready:
             owner.on_update(payloads.update_of(payload))
@@ -192,6 +194,16 @@ class WorkerChannel:
             owner.on_ready(self, ready)
         elif kind == frames.ERROR:
             owner.on_load_failed(self, payloads.failure_of(payload))
+
+    def ask_lag(self) -> None:
+        """Measure how late the worker's event loop is; see `lag_s`."""
+        if self.is_ready and not self.is_gone and not self.pinged_at:
+            self.pinged_at = time.monotonic()
+            self.send(frames.PING, 0)
+
+    def _note_lag(self) -> None:
+        if self.pinged_at:
+            self.last_lag_s, self.pinged_at = time.monotonic() - self.pinged_at, 0.0
 
     def lag_s(self, now: float) -> float:
         """How long the last PING took, or the one that waits for its PONG has taken so far."""

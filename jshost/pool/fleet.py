@@ -13,7 +13,6 @@ from jshost.pool.channel import AnswerListener, ChannelOwner, WorkerChannel
 from jshost.pool.launch import Launch
 from jshost.pool.loop import POLL_S, Loop, when
 from jshost.pool.process import WorkerProcess
-from jshost.protocol import frames
 
 __all__ = ["Fleet", "FleetOwner", "Spawner"]
 
@@ -75,9 +74,13 @@ class Fleet:
     def ask_lag(self) -> None:
         """Have the workers show how late their event loops are; see `WorkerChannel.lag_s`."""
         for worker in self._workers.values():
-            if worker.is_ready and not worker.is_gone and not worker.pinged_at:
-                worker.pinged_at = time.monotonic()
-                worker.send(frames.PING, 0)
+            worker.ask_lag()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the code that all workers run; "" while they do not run the same."""
+        found = {worker.fingerprint for worker in self._workers.values() if worker.is_ready}
+        return found.pop() if len(found) == 1 else ""
 
     def await_end(self, worker: WorkerChannel) -> None:
         """Watch a worker whose channel or process has ended until both have.

@@ -1,4 +1,4 @@
-"""Finding a Node to run JavaScript workers with. Runs in: host, command line."""
+"""Finds a Node for JavaScript workers. Runs in: host, programs that embed, command line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOW_TO_GET_ONE = (
 
 
 class Node(NamedTuple):
-    """A usable Node: the binary's path, its version ("v20.11.1"), and where it was found."""
+    """A usable Node: the path of the binary, its version ("v20.11.1"), and where it was found."""
 
     path: str
     version: str
@@ -32,14 +32,14 @@ class Node(NamedTuple):
 
 
 def find_node(path_to_node: str | None = None) -> Node:
-    """The Node to use: the one that was named, else `node`, `nodejs`, then the wheel's.
+    """The Node to use: the named one, or else `node`, `nodejs` or the wheel's.
 
     Args:
-        path_to_node: a path or a command name (the setting PATH_TO_NODE); where it is given,
-            nothing else is tried.
+        path_to_node: a path or a command name (the setting PATH_TO_NODE). If it is given, nothing
+            else is tried.
 
     Raises:
-        ConfigError: there is none of version 20 or newer; the text lists all that was tried.
+        ConfigError: there is no Node 20 or newer; the message lists everything that was tried.
     """
     tried: list[str] = []
     for source, binary in _candidates(path_to_node):
@@ -61,7 +61,7 @@ def find_node(path_to_node: str | None = None) -> Node:
 
 
 def first_node(path_to_node: str | None = None) -> str | None:
-    """The binary that `find_node` tries first, for those who cannot wait for its version."""
+    """The binary that `find_node` tries first, without asking for its version."""
     return next((binary for _, binary in _candidates(path_to_node) if binary is not None), None)
 
 

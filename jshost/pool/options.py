@@ -1,7 +1,7 @@
-"""The options of a host: what they are called, what they may be. Runs in: host, command line.
+"""The options of a host: their names, their values, their help. Runs in: host, command line.
 
-One frozen dataclass is the source of all of them: config files set its fields (snake_case in
-Python, camelCase in JavaScript), and `jshost serve` has a flag for each that has a help text.
+One frozen dataclass defines all of them. Config files set its fields (snake_case in Python,
+camelCase in JavaScript), and `jshost serve` has a flag for each option with a help text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 def _integer(least: int, most: int) -> Callable[[Any], int]:
     def check(value: Any) -> int:
-        number = int(value)  # a string too: ports often come from the environment
+        number = int(value)  # strings as well: ports often come from the environment
         if isinstance(value, bool) or number != float(value) or not least <= number <= most:
             raise ValueError
         return number
@@ -88,7 +88,7 @@ def _strings(value: Any) -> tuple[str, ...]:
 
 
 def token_problem(token: str) -> str:
-    """What is wrong with a token, or ""."""
+    """Why a string is no token, or ""."""
     if len(token) < SHORTEST_TOKEN:
         return f"a token has {SHORTEST_TOKEN} characters or more"
     if not (token.isascii() and token.isprintable()) or " " in token:
@@ -121,43 +121,45 @@ class HostOptions:
     address: str = _option("127.0.0.1", _string, "Address to listen on.")
     port: int = _option(9009, _integer(0, 65535), "Port to listen on; 0 picks a free one.")
     uds: str | None = _option(
-        None, _optional_string, "Path of a unix socket to listen on, in place of address and port."
+        None, _optional_string, "Unix socket to listen on, instead of address and port."
     )
     include: tuple[str, ...] = _option((), _strings)
     workers: int = _option(
-        1, _integer(1, 512), "Worker processes per config file; functions that keep state want 1."
+        1, _integer(1, 512), "Worker processes per config file. Use 1 if functions keep state."
     )
     threads: int = _option(32, _integer(1, 10_000))
     concurrency: int = _option(
-        1024, _integer(1, 100_000), "Calls that one worker is given at once."
+        1024, _integer(1, 100_000), "Calls that one worker runs at once; more wait in the queue."
     )
     max_queue: int = _option(
-        1024, _integer(0, 1_000_000), "Calls that may wait for a worker; more get a 503."
+        1024, _integer(0, 1_000_000), "Calls that may wait for a worker; more are refused with 503."
     )
     max_connections: int = _option(
-        10_000, _integer(1, 1_000_000), "Connections at once; whoever comes then gets a 503."
+        10_000, _integer(1, 1_000_000), "Connections at once; more are refused with 503."
     )
     max_requests: int | None = _option(
-        None, _optional(_integer(1, 10**12)), "Calls after which a worker is recycled."
+        None, _optional(_integer(1, 10**12)), "Recycle a worker after this many calls."
     )
     max_memory: int | None = _option(
-        None, _optional(_size), 'Memory from which on a worker is recycled: "200mb".'
+        None, _optional(_size), 'Recycle a worker when its memory exceeds this, such as "200mb".'
     )
-    max_age: float | None = _option(
-        None, _seconds, "Time after which a worker is recycled, in seconds."
-    )
+    max_age: float | None = _option(None, _seconds, "Recycle a worker after this many seconds.")
     function_timeout: float | None = _option(
-        None, _seconds, "Longest time for a call, whatever its caller asks for, in seconds."
+        None, _seconds, "Time limit for a call in seconds; callers can only ask for less."
     )
-    request_data_limit: int = _option(10 * 1024**2, _size, 'Largest body of a call: "10mb".')
+    request_data_limit: int = _option(
+        10 * 1024**2, _size, 'Largest body of a call, such as "10mb".'
+    )
     start_timeout: float | None = _option(
-        60.0, _seconds, "Time that a worker has to load its config file, in seconds."
+        60.0, _seconds, "Time for a worker to load its config file, in seconds."
     )
     shutdown_timeout: float | None = _option(
-        10.0, _seconds, "Time that calls have to finish after SIGTERM, in seconds."
+        10.0, _seconds, "Time for calls to finish after SIGTERM, in seconds."
     )
     shutdown_delay: float = _option(
-        0.0, _delay, "Time after SIGTERM that calls are still taken, while /ready says 503."
+        0.0,
+        _delay,
+        "Seconds to take calls after SIGTERM, while /ready says 503.",
     )
     allowed_hosts: tuple[str, ...] = _option((), _strings)
     allowed_origins: tuple[str, ...] = _option((), _strings)
@@ -183,17 +185,17 @@ PER_CONFIG = (
     "function_timeout",
     "respawn",
 )
-"""What an included config file may set for its own functions; the rest only the first one sets."""
+"""The options that an included config file may set for its own functions."""
 
 
 def camel_case(name: str) -> str:
-    """The option's name as JavaScript config files spell it."""
+    """An option's name as in JavaScript config files."""
     head, *tail = name.split("_")
     return head + "".join(part.capitalize() for part in tail)
 
 
 def option_names() -> list[str]:
-    """All options in both spellings, for either language's config files may use either."""
+    """All options in both spellings: config files of both languages may use either."""
     names = [field.name for field in dataclasses.fields(HostOptions)]
     return list(dict.fromkeys([*names, *map(camel_case, names)]))
 
@@ -201,12 +203,12 @@ def option_names() -> list[str]:
 def read_options(
     raw: Mapping[str, Any], source: str, base: HostOptions | None = None
 ) -> HostOptions:
-    """Options out of names and raw values, in either spelling.
+    """Check options and turn them into a `HostOptions`.
 
     Args:
-        raw: what a config file or a command line sets.
-        source: what to call it in an error.
-        base: the options that hold where `raw` says nothing.
+        raw: names, in either spelling, and values.
+        source: where they come from, for errors: a config file or the command line.
+        base: the options that hold where `raw` sets none.
 
     Raises:
         ConfigError: an unknown name, or a value that the option cannot have.
@@ -224,6 +226,6 @@ def read_options(
             values[spelled[name]] = check(value)
         except (TypeError, ValueError, AttributeError, OverflowError):
             wanted = " ".join((check.__doc__ or "").split())
-            given = "" if check is _token else f", not {value!r}"  # it is a secret all the same
+            given = "" if check is _token else f", not {value!r}"  # it may be a secret
             raise ConfigError(f'{source}: the option "{name}" must be {wanted}{given}.') from None
     return dataclasses.replace(base or HostOptions(), **values)

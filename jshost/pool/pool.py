@@ -131,17 +131,17 @@ class Pool:
         `on_stopped` is called when they are gone.
         """
         self.scheduler.drain()
-        end_workers = lambda: self._end_workers(deadline, on_stopped)  # noqa: E731
+
+        def end() -> None:
+            self._alarm.stop()
+            self._memory.stop()
+            on_stopped()
+
+        def end_workers() -> None:
+            self.act(self.scheduler.halt())
+            self.fleet.stop(deadline, end)
+
         when(lambda: self.scheduler.idle, deadline, end_workers, self._loop)
-
-    def _end_workers(self, deadline: float, on_stopped: Callable[[], None]) -> None:
-        self.act(self.scheduler.halt())
-        self.fleet.stop(deadline, lambda: self._end(on_stopped))
-
-    def _end(self, on_stopped: Callable[[], None]) -> None:
-        self._alarm.stop()
-        self._memory.stop()
-        on_stopped()
 
     def abandon(self) -> None:
         """In a forked child: the workers are the parent's; close our copies of the descriptors."""
@@ -153,14 +153,14 @@ class Pool:
         """Start workers with the new code; the old ones finish their calls. See `is_settled`."""
         self.act(self.scheduler.reload(time.monotonic()))
 
+    # State
+
     @property
     def is_complete(self) -> bool:
         """Whether as many workers can take calls as the policy wants."""
         workers = self.scheduler.workers.values()
         ready = sum(worker.state is State.READY and not worker.doomed for worker in workers)
         return ready >= self.scheduler.policy.workers
-
-    # State
 
     @property
     def is_settled(self) -> bool:
@@ -207,7 +207,7 @@ class Pool:
         self.load_error = ""
         self.max_ages = ready.get("cacheable", {})
         worker.fingerprint = ready.get("fingerprint", "")
-        self._compare_code()
+        self.fingerprint = self.fleet.fingerprint
         self._on_ready(ready)
         self._memory.measure(worker)
         self.act(self.scheduler.worker_ready(worker.number, time.monotonic()))
@@ -215,16 +215,10 @@ class Pool:
             self._has_started = True
             self._on_started(ready)
 
-    def _compare_code(self) -> None:
-        said = {worker.fingerprint for worker in self.workers.values() if worker.is_ready}
-        self.fingerprint = said.pop() if len(said) == 1 else ""
-
     def on_update(self, ready: dict[str, Any]) -> None:
         self._on_ready(ready)
 
     def on_pong(self, worker: WorkerChannel) -> None:
-        if worker.pinged_at:
-            worker.last_lag_s, worker.pinged_at = time.monotonic() - worker.pinged_at, 0.0
         self.act(self.scheduler.pong(worker.number))
 
     def on_memory(self, worker: WorkerChannel, rss: int) -> None:
@@ -265,7 +259,7 @@ class Pool:
             failure = ConfigError(worker.load_error or ended)
         self.act(self.scheduler.worker_gone(worker.number, time.monotonic()))
         del self.workers[worker.number]
-        self._compare_code()
+        self.fingerprint = self.fleet.fingerprint
         worker.close()
         if failure is not None:
             self._on_started(failure)

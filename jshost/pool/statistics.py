@@ -1,7 +1,7 @@
-"""How many calls there were of each function, how they ended, and how long they took.
+"""Counts the calls of each function: how they ended, and how long they took.
 
-Runs in: host, programs that embed. Counting a call costs a third of a
-microsecond; what is made of the numbers, whoever asks for them pays (`server/metrics.py`).
+Runs in: host, programs that embed. Counting a call takes a third of a
+microsecond; `server/metrics.py` does the rest when the metrics are read.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ BOUNDS_S = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
-"""The upper ends of the durations' buckets; the last one has none."""
+"""The upper ends of the buckets for durations; one more bucket has no upper end."""
 
 
 class CallStatistics:
-    """Of one function.
+    """The calls of one function.
 
     Attributes:
-        buckets: how many calls took so long, by `BOUNDS_S`.
-        seconds: how long all of them took.
-        failures: how many of those failed, by the error's code.
-        others: answers that no worker was asked for, by code: refused, or not modified.
+        buckets: how many calls took how long; see `BOUNDS_S`.
+        seconds: the sum of their durations.
+        failures: how many of them failed, by the code of the error.
+        others: calls that reached no worker, by code: refused, or not modified.
     """
 
     __slots__ = ("buckets", "failures", "others", "seconds")
@@ -46,13 +46,13 @@ class CallStatistics:
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """How many calls there were, by outcome: "ok", or a code."""
+        """The number of calls by outcome: "ok", or a code."""
         ok = sum(self.buckets) - self.failures.total()
         return {"ok": ok, **(self.failures + self.others)}
 
 
 class Statistics(dict[str, CallStatistics]):
-    """Of all functions, by name; only those that were called are there."""
+    """`CallStatistics` by function; only functions that were called are in it."""
 
     def __missing__(self, name: str) -> CallStatistics:
         found = self[name] = CallStatistics()

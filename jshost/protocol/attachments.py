@@ -1,6 +1,6 @@
-"""Bytes inside values: taken out to travel beside the JSON, and put in again.
+"""Bytes inside values: taken out to travel beside the JSON, and put back.
 
-Runs in: callers and Python workers. A place is a JSON Pointer (RFC 6901): ``/images/0``.
+Runs in: callers, Python workers. A place is a JSON Pointer (RFC 6901): ``/images/0``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LONGEST_PATH = 200
 
 
 class Refused(Exception):
-    """The text of the error that a value is, which names its place, and the error's class."""
+    """A value has no form. The text names its place; `kind` is the class of the error to raise."""
 
     def __init__(self, text: str, kind: type[Exception]) -> None:
         super().__init__(text)
@@ -27,11 +27,11 @@ def detach(value: Any, encoder: json.JSONEncoder, what: str) -> tuple[Any, dict[
     """The value with None in place of bytes, and the bytes by their places; files are read.
 
     Args:
-        encoder: what knows the types that JSON does not.
-        what: what the value is to its owner, for the error's text: "argument".
+        encoder: encodes the types that JSON does not have.
+        what: what to call the value in an error: "argument".
 
     Raises:
-        Refused: part of it has no form.
+        Refused: a part of it has no form.
     """
     walk = _Walk(encoder, what)
     try:
@@ -44,7 +44,7 @@ TOO_DEEP = "the structure contains itself, or is too deep"
 
 
 def attach(value: Any, place: str, item: Any) -> None:
-    """Put an item where a JSON Pointer points to; the last member of an object may be a new one.
+    """Put an item at a place in a value; the last member of an object may be a new one.
 
     Raises:
         ValueError: the value has no such place.
@@ -73,7 +73,7 @@ def token(name: str) -> str:
 
 
 class _Walk:
-    """One way through a value; frames are counted, so that what is deep fails as too deep."""
+    """One walk through a value. It counts how deep it is, and refuses what is too deep."""
 
     def __init__(self, encoder: json.JSONEncoder, what: str) -> None:
         self.pieces: dict[str, bytes] = {}
@@ -129,7 +129,7 @@ class _Walk:
         return plain
 
     def _encoded(self, value: Any) -> Any:
-        """What the encoder makes of a value; None where it is bytes, which are then kept."""
+        """The encoder's result for a value; None for bytes, which are added to `pieces`."""
         if hasattr(value, "__json__") and not isinstance(value, type):
             return value.__json__()
         try:
@@ -146,7 +146,7 @@ class _Walk:
             return bytes(value)
         if isinstance(value, type) or not callable(getattr(value, "read", None)):
             return None
-        if id(value) in self._files:  # it is there twice; its end has been reached
+        if id(value) in self._files:  # the file is there twice, and has been read
             return self._files[id(value)][1]
         data = value.read()
         if isinstance(data, bytes | bytearray | memoryview):
@@ -155,7 +155,7 @@ class _Walk:
         if isinstance(data, str):
             raise self._refused('a file open in text mode; open it in binary mode, with "rb"')
         if hasattr(data, "__await__"):
-            data.close()  # or it would complain that nobody awaited it
+            data.close()  # else Python warns that it was never awaited
         raise self._refused(f"its read() gave {_type_of(data)}, not bytes")
 
     def _refused(self, problem: str, of_value: bool = False) -> Refused:
@@ -174,7 +174,7 @@ def _key_text(key: Any) -> str:
 
 
 def _type_of(value: Any) -> str:
-    """Its type's name with an article: "a set", "an app.Order"."""
+    """The name of a value's type with an article: "a set", "an app.Order"."""
     cls = type(value)
     name = cls.__qualname__
     if cls.__module__ != "builtins":

@@ -24,11 +24,11 @@ STREAM_WINDOW_BYTES = 256 * 1024
 
 READY, CALL, RESULT, CHUNK, ERROR, CANCEL, LOG, PING, PONG, DRAIN = range(1, 11)
 Frame = tuple[int, int, bytes]
-"""(kind, call id, payload); the call id is 0 where no call is meant."""
+"""(kind, call id, payload); the call id is 0 for a frame that belongs to no call."""
 
 
 class FrameError(Exception):
-    """The bytes are not frames; nothing behind them can be trusted."""
+    """The bytes are not frames; what follows cannot be trusted."""
 
 
 def encode(kind: int, call_id: int, payload: bytes = b"") -> bytes:
@@ -44,16 +44,15 @@ def encode(kind: int, call_id: int, payload: bytes = b"") -> bytes:
 
 
 def encode_header(kind: int, call_id: int, size: int) -> bytes:
-    """What stands before a payload of `size` bytes; for payloads too large to copy."""
+    """The header of a payload of `size` bytes, for payloads that are too large to copy."""
     return HEADER.pack(size, call_id, kind)
 
 
 class Decoder:
     """Bytes in, frames out.
 
-    `feed` takes bytes however they were split and returns the frames that they complete. Bytes
-    of an unfinished frame are kept as a list of chunks and joined once, when the frame is whole:
-    joining at every chunk is quadratic.
+    `feed` takes pieces of any size and returns the frames that they complete. The pieces of an
+    unfinished frame are joined only when it is whole: joining at every piece is quadratic.
     """
 
     def __init__(self) -> None:
@@ -101,12 +100,12 @@ class Decoder:
 
     @property
     def missing_bytes(self) -> int:
-        """How many bytes an unfinished frame still needs, as far as is known; 0: there is none."""
+        """How many bytes an unfinished frame still needs, as far as its header says; else 0."""
         return self._need - self._size if self._chunks else 0
 
 
 def call_frame(call_id: int, header: bytes, body: bytes) -> bytes:
-    """A CALL's frame; its payload is ``header length u16 · header · body``, the body untouched.
+    """A CALL frame; its payload is ``header length u16 · header · body``, the body untouched.
 
     Raises:
         FrameError: as `encode`, or the header is too long.
@@ -152,7 +151,7 @@ def call_header(
 
 @functools.lru_cache(maxsize=256)
 def _usual_header(name: str, timeout_s: float | None, stream: bool) -> tuple[str, str]:
-    """What stands before and behind the request id, where nothing else is special."""
+    """The parts before and after the request id of a header without further fields."""
     timeout = _written_timeout(timeout_s)
     more = ',"stream":true' if stream else ""
     return f'{{"name":{_quoted(name)},"requestId":', f',"timeout":{timeout}{more}}}'

@@ -18,7 +18,7 @@ LONGEST_LINE_BYTES = 64 * 1024
 
 
 class Line(NamedTuple):
-    """One line of a worker's output; function and request id are "" where they are not known."""
+    """A line of a worker's output; function and request id are "" if they are not known."""
 
     text: str
     function: str = ""
@@ -26,7 +26,7 @@ class Line(NamedTuple):
 
 
 def parse_line(raw: bytes) -> Line:
-    """A line as the worker wrote it, without its end, as text and mark."""
+    """Split a line, without its end, into its text and its mark."""
     text = raw.decode("utf-8", "replace").rstrip("\r")
     if "\x1e" not in text:
         return Line(text)
@@ -37,7 +37,7 @@ def parse_line(raw: bytes) -> Line:
 
 
 class LineSplitter:
-    """Bytes of a pipe in, whole lines out; a line over `LONGEST_LINE_BYTES` is cut into several."""
+    """Bytes of a pipe in, whole lines out. A line over `LONGEST_LINE_BYTES` is cut."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -51,12 +51,12 @@ class LineSplitter:
         return lines + parts
 
     def end(self) -> list[bytes]:
-        """What stood after the last line's end."""
+        """The rest after the last line's end, if there is one."""
         rest, self._rest = self._rest, b""
         return [rest] if rest else []
 
 
 def _cut(line: bytes) -> list[bytes]:
-    """The line in parts that are not over the limit; one part where it is not."""
+    """Cut a line into parts that are within the limit."""
     starts = range(0, len(line), LONGEST_LINE_BYTES)
     return [line[start : start + LONGEST_LINE_BYTES] for start in starts] or [b""]

@@ -1,7 +1,7 @@
 """multipart/form-data (RFC 7578), without I/O. Runs in: callers, hosts, Python workers.
 
-What jshost writes has a boundary that is made from the parts, so that equal calls have equal
-bytes. What it reads may come from curl, browsers and HTTP libraries as well.
+The boundary is a hash of the parts, so that equal calls have equal bytes. Bodies may also come from
+curl, browsers and HTTP libraries.
 tests/vectors/multipart.json holds this codec and its JavaScript twin (js/protocol/multipart.mjs)
 to the same bytes.
 """
@@ -48,8 +48,8 @@ class Part(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Parts without file names that follow each other, and differ in their bytes only: what
-    batches are made of, and dealt with at once."""
+    """Parts in a row that differ only in their bytes, and have no file names. Batches are made of
+    them; a run is encoded and decoded at once, which is much faster than part by part."""
 
     name: str
     content_type: str
@@ -57,7 +57,7 @@ class Run(NamedTuple):
 
 
 def encode_runs(runs: Sequence[Run]) -> tuple[str, bytes]:
-    """The parts of the runs, as `encode_parts` has them."""
+    """As `encode_parts`, for the parts of runs."""
     if len(runs) == 1:
         name, content_type, contents = runs[0]
         identity = name.encode("utf-8", "surrogatepass") + content_type.encode()
@@ -87,7 +87,7 @@ def encode_parts(parts: Sequence[Part]) -> tuple[str, bytes]:
     return f"{MEDIA_TYPE}; boundary={boundary}", b"".join(pieces)
 
 
-@functools.lru_cache(maxsize=256)  # the parts of a batch have few different ones
+@functools.lru_cache(maxsize=256)  # the parts of a batch have few different heads
 def _head(name: str, content_type: str, filename: str | None) -> bytes:
     disposition = f'form-data; name="{_escape(name)}"'
     if filename is not None:
@@ -106,7 +106,7 @@ def decode_parts(content_type: str, body: bytes) -> list[Part]:
     parts = _decode_plain(delimiter, body)
     if parts is not None:
         return parts
-    if body.startswith(delimiter[2:]):  # what stands before the first delimiter is usually nothing
+    if body.startswith(delimiter[2:]):  # usually nothing stands before the first delimiter
         _, start, is_last = _delimiter_at(body, delimiter, -2)
     else:
         _, start, is_last = _delimiter_at(body, delimiter, body.find(delimiter))
@@ -119,7 +119,7 @@ def decode_parts(content_type: str, body: bytes) -> list[Part]:
 
 
 def decode_runs(content_type: str, body: bytes) -> list[Run]:
-    """As `decode_parts`, with what is alike in runs; file names are dropped."""
+    """As `decode_parts`, but similar parts are returned as a run; file names are dropped."""
     delimiter = b"\r\n--" + boundary_of(content_type).encode("utf-8", "surrogatepass")
     run = _decode_run(delimiter, body)
     if run is not None:
@@ -133,7 +133,7 @@ def decode_runs(content_type: str, body: bytes) -> list[Run]:
 
 
 def _decode_run(delimiter: bytes, body: bytes) -> Run | None:
-    """The parts of a body that all begin alike, and are written as we do it; None for others."""
+    """The parts of a body that `encode_runs` has written from one run; None for other bodies."""
     before = delimiter[2:] + b"\r\n"
     end = body.find(b"\r\n\r\n", 0, PLAIN_HEAD_BYTES)
     last = delimiter + b"--\r\n"
@@ -149,7 +149,7 @@ def _decode_run(delimiter: bytes, body: bytes) -> Run | None:
 
 
 def _decode_plain(delimiter: bytes, body: bytes) -> list[Part] | None:
-    """The parts of a small body whose delimiters are all as we write them; None for others."""
+    """The parts of a small body with delimiters as `encode_parts` writes; None for other bodies."""
     first, last = delimiter[2:] + b"\r\n", delimiter + b"--\r\n"
     if len(body) > PLAIN_BYTES or not (body.startswith(first) and body.endswith(last)):
         return None
@@ -169,10 +169,10 @@ def _decode_plain(delimiter: bytes, body: bytes) -> list[Part] | None:
 
 
 def boundary_of(content_type: str) -> str:
-    """The boundary that a content type names.
+    """The boundary in a content type.
 
     Raises:
-        ValueError: it is not multipart/form-data, or names none.
+        ValueError: it is not multipart/form-data, or has no boundary.
     """
     kind, parameters = _parse_header(content_type)
     if kind != MEDIA_TYPE:
@@ -184,8 +184,11 @@ def boundary_of(content_type: str) -> str:
 
 
 def _delimiter_at(body: bytes, delimiter: bytes, at: int) -> tuple[int, int, bool]:
-    """The first delimiter from the one found at `at` on that is not the beginning of a longer word:
-    (where the content before it ends, where what follows it begins, whether it is the last)."""
+    """The first real delimiter at or after `at`; one that goes on as a longer word is none.
+
+    Returns:
+        Where it begins, where the next part begins, and whether it is the last delimiter.
+    """
     while at != -1:
         end = at + len(delimiter)
         found = _DELIMITER_END.match(body, end)
@@ -197,7 +200,7 @@ def _delimiter_at(body: bytes, delimiter: bytes, at: int) -> tuple[int, int, boo
 
 
 def _decode_part(body: bytes, start: int, stop: int, number: int) -> Part:
-    # From two bytes before: a part without any header begins with the blank line.
+    # Two bytes earlier: a part without headers begins with the blank line.
     blank = body.find(b"\r\n\r\n", start - 2, stop)
     if blank < 0:
         raise ValueError(f"part {number} has no blank line after its headers")

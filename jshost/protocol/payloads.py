@@ -1,7 +1,7 @@
-"""The payloads of frames: what they must hold, and what they say. Runs in: host, callers.
+"""The payloads of frames: what they must hold, and what they say.
 
-A worker runs its users' code, which can write to any descriptor. A worker whose frames hold
-something else is not trusted any more: the checks here raise `frames.FrameError`.
+Runs in: host, programs that embed. A worker runs its users' code, which can write to any
+descriptor. The checks here raise `frames.FrameError`; then the worker is not trusted any more.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from jshost.protocol import frames, results, values
+from jshost.protocol import frames, values
 
 __all__ = [
     "SIMPLE_FORMS",
@@ -19,7 +19,6 @@ __all__ = [
     "log_of",
     "ready_of",
     "update_of",
-    "value_of",
 ]
 
 SIMPLE_FORMS = frozenset((values.JSON, values.TEXT, values.BYTES))
@@ -49,15 +48,6 @@ def check_chunk(payload: bytes) -> None:
     form = payload[:1]
     if form not in CHUNK_FORMS or (form == values.JSON and b"\n" in payload):
         raise frames.FrameError(f"not a CHUNK: {payload[:20]!r}")
-
-
-def value_of(payload: bytes) -> Any:
-    """The value in a RESULT's or CHUNK's payload that has passed its check.
-
-    Raises:
-        ValueError: its JSON, text or multipart cannot be read.
-    """
-    return results.decode_result(values.content_type_of(payload), payload[1:])
 
 
 def object_of(payload: bytes) -> dict[str, Any]:

@@ -12,10 +12,10 @@ __all__ = ["decode_call", "decode_json", "decode_result", "decode_results"]
 
 
 def decode_call(content_type: str, body: bytes) -> Any:
-    """The arguments in a call's body; that they are an object is the caller's to check.
+    """The arguments in a call's body. The caller checks that they are an object.
 
-    What a form holds counts as well: a part whose name does not begin with a slash is the
-    top-level argument of that name; a field is a str, or what its JSON says, and a file is bytes.
+    HTML forms are read as well: a part whose name does not begin with a slash is the top-level
+    argument of that name. A field is a str, or the value of its JSON; a file is bytes.
 
     Raises:
         ValueError: the body is not what its content type says.
@@ -27,8 +27,8 @@ def decode_call(content_type: str, body: bytes) -> Any:
 
 
 def decode_result(content_type: str, body: bytes) -> Any:
-    """The value of a response: text is str, octet-stream is bytes, JSON is what it says, and
-    multipart is JSON with bytes in it.
+    """The value of a response: text is a str, octet-stream is bytes, JSON is its value, and
+    multipart is the value of its JSON with bytes in it.
 
     Raises:
         ValueError: a content type that functions never answer with, or a body that does not fit it.
@@ -51,7 +51,7 @@ def decode_results(content_type: str, bodies: Sequence[bytes]) -> list[Any]:
         try:
             values = decode_json(b"[%s]" % b",".join(bodies))  # a tenth of the time
         except (ValueError, RecursionError):
-            values = []  # say which one it is
+            values = []  # decoding them one by one tells which one is wrong
         if len(values) == len(bodies):
             return values  # type: ignore[no-any-return]
     return [decode_result(content_type, body) for body in bodies]
@@ -94,7 +94,7 @@ def _kind(content_type: str) -> str:
 
 
 def _quickly(decoder: json.JSONDecoder, otherwise: Callable[[str], Any]) -> Callable[[str], Any]:
-    """As `otherwise`, but faster where nothing stands around the value."""
+    """As `otherwise`, but faster if nothing stands around the value."""
     scan: Callable[[str, int], tuple[Any, int]] = vars(decoder)["scan_once"]
 
     def decode(text: str) -> Any:

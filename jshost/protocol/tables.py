@@ -1,16 +1,16 @@
-"""What NumPy's and pandas' objects are in JSON. Runs in: callers and Python workers.
+"""NumPy's and pandas' objects in JSON. Runs in: callers, Python workers.
 
 =======================  ======================================================================
-NumPy scalar             the Python value of it; `datetime64` ISO 8601, NaT null
+NumPy scalar             its Python value; `datetime64` as ISO 8601, NaT as null
 NumPy array              nested lists, by `tolist()`
 pandas DataFrame         a list of objects, one for each row; the index is left out
 pandas Series, Index     a list
 =======================  ======================================================================
 
-In pandas, NaN, None, NaT and NA all say that a value is missing: they become null. In NumPy, NaN is
-a number, and refused as any other NaN.
+In pandas, NaN, None, NaT and NA all mean that a value is missing: they become null. In NumPy, NaN
+is a number, and an error like any other NaN.
 
-Neither is imported here: only what a program has imported can be met.
+Neither library is imported here: a program that has their objects has imported it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any
 __all__ = ["NOT_THEIRS", "plain_of_table"]
 
 NOT_THEIRS: Any = object()
-"""What `plain_of_table` gives for a value of neither."""
+"""What `plain_of_table` returns for other values."""
 
 
 def plain_of_table(o: Any) -> Any:
-    """What the encoder makes JSON of in the place of `o`."""
+    """A plain value to encode instead of `o`, or `NOT_THEIRS`."""
     pandas = sys.modules.get("pandas")
     if pandas is not None and hasattr(pandas, "NA"):  # else it is just being imported
         if isinstance(o, pandas.DataFrame):

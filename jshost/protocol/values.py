@@ -3,7 +3,7 @@
 A call's arguments are one JSON object: `json.dumps` with its default separators, the top-level
 keys sorted, ASCII only. The hash in a call's URL is the SHA-1 of exactly these bytes.
 
-What the standard encoder does not know is encoded by these rules:
+Types that the standard encoder does not know are encoded by these rules:
 
 =============================  ==============================================
 object with ``__json__()``     what that returns
@@ -12,17 +12,17 @@ Decimal, UUID, Path            ``str``
 Enum                           its value
 dataclass                      an object of its fields
 lazy Django string             ``str``
-lazy Django object             what it stands for (``request.user``, ``csrf_token``)
+lazy Django object             the object behind it (``request.user``, ``csrf_token``)
 QuerySet's values()            a list of objects, or of arrays for values_list()
 NumPy, pandas                  see `tables`
 =============================  ==============================================
 
-bytes, bytearray, memoryview and files open in binary mode may stand anywhere: JSON cannot say
-them, so they travel beside it, each as a part of a multipart/form-data body. The first part,
-``data``, is the JSON, with null where bytes were; the name of each further part is its place, as
-a JSON Pointer (RFC 6901).
+bytes, bytearray, memoryview and files open in binary mode may stand anywhere. JSON has no bytes, so
+they travel beside it, each as a part of a multipart/form-data body. The first part, ``data``, is
+the JSON, with null in place of the bytes; the name of each further part is its place, a JSON
+Pointer (RFC 6901).
 
-Everything else, and NaN and the infinities, is an error that names the place of the value.
+All other values, NaN and the infinities are errors that name the place of the value.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 JSON, TEXT, BYTES, MULTIPART = b"j", b"t", b"b", b"m"
-"""How a RESULT frame's payload begins: the form of the value behind it."""
+"""The first byte of a RESULT frame's payload: the form of the value that follows."""
 
 JSON_TYPE, BYTES_TYPE = "application/json", "application/octet-stream"
 
@@ -83,11 +83,11 @@ def _plain_of_table(o: Any) -> Any:
 
 
 def _plain_of_django(o: Any, otherwise: Callable[[Any], Any]) -> Any:
-    """What Django adds to Python's types, where a program has imported it."""
+    """Encode Django's types, if a program has imported Django."""
     functional = sys.modules["django.utils.functional"]
     if isinstance(o, functional.Promise):
         return str(o)
-    if issubclass(type(o), functional.LazyObject):  # of any type: isinstance would see that one
+    if issubclass(type(o), functional.LazyObject):  # isinstance looks through it
         _ = o.__class__  # evaluates it
         return o._wrapped
     query = sys.modules.get("django.db.models.query")
@@ -126,9 +126,9 @@ def _encode(encoder: type[json.JSONEncoder]) -> Callable[[Any], str]:
 
 
 def _encode_function(encoder: json.JSONEncoder) -> Callable[[Any], str]:
-    """`encoder.encode`, without what the standard library does anew for every value: half of it.
+    """`encoder.encode`, without its set-up for every value, which takes half of the time.
 
-    It looks for no cycles: those end in a RecursionError.
+    It does not look for cycles: they end in a RecursionError.
     """
     make = getattr(json.encoder, "c_make_encoder", None)
     cls = type(encoder)
@@ -152,10 +152,10 @@ def _encode_function(encoder: json.JSONEncoder) -> Callable[[Any], str]:
 def encode_call(
     arguments: Mapping[str, Any], encoder: type[json.JSONEncoder] = Encoder
 ) -> tuple[bytes, str]:
-    """The body of a call and its content type: JSON, or multipart where arguments hold bytes.
+    """The body of a call and its content type: JSON, or multipart if arguments hold bytes.
 
     Raises:
-        TypeError: a value of a type that has no form here, or a file open in text mode.
+        TypeError: a value of a type that has no form, or a file open in text mode.
         ValueError: NaN, an infinity, or a structure that contains itself.
         Both name the value's place: ``argument options.items[3].price: ...``.
 
@@ -176,7 +176,7 @@ def encode_call(
 def encode_arguments(
     arguments: Mapping[str, Any], encoder: type[json.JSONEncoder] = Encoder
 ) -> bytes:
-    """As `encode_call`, where the body must be JSON.
+    """As `encode_call`, for bodies that must be JSON.
 
     Raises:
         TypeError, ValueError: as `encode_call` does; bytes are a TypeError.
@@ -200,8 +200,8 @@ def encode_result(
 ) -> tuple[bytes, bytes]:
     """A function's result as (form, bytes), form being `JSON`, `TEXT`, `BYTES` or `MULTIPART`.
 
-    A str that UTF-8 cannot say (a lone surrogate) travels as a JSON string, unchanged; with
-    `force_json`, each str does. `what` is what errors call the value.
+    A str that UTF-8 cannot encode (a lone surrogate) travels as a JSON string, unchanged; with
+    `force_json`, every str does. `what` is the name of the value in errors.
 
     Raises:
         TypeError, ValueError: as `encode_call` does.
@@ -226,9 +226,9 @@ _TYPES = {JSON[0]: JSON_TYPE, TEXT[0]: "text/plain; charset=utf-8", BYTES[0]: BY
 
 
 def content_type_of(payload: bytes) -> str:
-    """The content type of a RESULT frame's payload, which its first byte tells."""
+    """The content type of a RESULT frame's payload."""
     kind = _TYPES.get(payload[0])
-    if kind is None:  # multipart: its boundary is what it begins with
+    if kind is None:  # multipart: it begins with its boundary
         kind = "multipart/form-data; boundary=" + payload[3 : payload.index(b"\r\n", 3)].decode()
     return kind
 
@@ -242,9 +242,10 @@ def _with_parts(body: bytes, pieces: Mapping[str, bytes]) -> tuple[str, bytes]:
 
 
 def answer_runs(answers: Sequence[Any]) -> list[Run]:
-    """The answers to a batch as the parts that they travel in, named ``result`` or ``error``.
+    """The answers to a batch as parts named ``result`` or ``error``.
 
-    They are RESULT frames' payloads, and errors, which are `exceptions.RemoteError`.
+    Args:
+        answers: payloads of RESULT frames, and errors (`exceptions.RemoteError`).
     """
     from jshost.protocol.multipart import Run
 
@@ -276,9 +277,9 @@ _Encoded = tuple[bytes, dict[str, bytes] | None]
 
 
 def _encode_value(value: Any, encoder: type[json.JSONEncoder], what: str) -> _Encoded:
-    """The value's JSON, and the bytes in it by their JSON Pointers: None where there are none.
+    """The value's JSON, and the bytes in it by JSON Pointer (None: it holds none).
 
-    JSON is tried first, for it is the usual case: what the encoder refuses is looked at after.
+    Plain JSON is the usual case and is tried first. A value that the encoder refuses is walked.
     """
     try:
         write = _encoders.get(encoder) or _encode(encoder)

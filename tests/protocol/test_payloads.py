@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jshost.protocol import payloads, values
+from jshost.protocol import payloads
 from jshost.protocol.frames import FrameError
 
 READY = {"language": "python", "version": "3", "functions": ["f"], "options": {}, "files": ["a"]}
@@ -75,21 +75,3 @@ READERS = [payloads.failure_of, payloads.log_of, payloads.ready_of, payloads.upd
 def test_no_objects(read: Callable[[bytes], Any], payload: bytes) -> None:
     with pytest.raises(FrameError, match="a JSON object was expected"):
         read(payload)
-
-
-@pytest.mark.parametrize(
-    ("payload", "value"),
-    [
-        (b'j{"a": [1]}', {"a": [1]}),
-        ("tü".encode(), "ü"),
-        (b"b\xff\n", b"\xff\n"),
-        (b"b", b""),
-    ],
-)
-def test_the_value_in_a_payload(payload: bytes, value: object) -> None:
-    assert payloads.value_of(payload) == value
-
-
-def test_a_value_that_holds_bytes() -> None:
-    form, data = values.encode_result({"image": b"\xff"})
-    assert payloads.value_of(form + data) == {"image": b"\xff"}
