@@ -1,6 +1,6 @@
-"""The host process's entry: ``python -m jshost.server JSON``. Runs in: host.
+"""The entry of a host process: ``python -m jshost.server JSON``. Runs in: host.
 
-The command line starts it, with one JSON object: ``{"action": "serve" | "describe",
+The command line, or the manager, starts it with one JSON object: ``{"action": "serve" | "describe",
 "config": path, "overrides": {...}, "node": path | null, "logfile": path | null, "json": bool,
 "verbose": bool, "accessLog": bool, "logFormat": "text" | "json", "managed": bool,
 "reload": bool}``.
@@ -24,7 +24,7 @@ def _run(arguments: dict[str, Any]) -> int:
     config_file = Path(arguments["config"]).resolve()
     node, overrides = arguments["node"], arguments["overrides"]
     if arguments["action"] == "describe":
-        logging.getLogger().addHandler(logging.NullHandler())  # what is wrong comes as an error
+        logging.getLogger().addHandler(logging.NullHandler())  # problems are raised as errors
         config = _runner(describe(config_file, overrides, node))
         sys.stdout.write(json.dumps(config) + "\n")
         return 0

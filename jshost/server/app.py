@@ -1,342 +1,149 @@
-"""What the host answers to a request. Runs in: host.
-
-Calls go straight to a pool; the other paths are a Starlette application.
-"""
+"""Decides how a request is answered: by a pool, by a page, or with a refusal. Runs in: host."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request as PageRequest
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
-
-from jshost.exceptions import RemoteError, RequestError, from_envelope
-from jshost.pool.batch import Batch
-from jshost.protocol.multipart import decode_runs
+from jshost.exceptions import RemoteError
+from jshost.server.dispatcher import Dispatcher
+from jshost.server.fresh_exchange import FreshExchange
 from jshost.server.http.access_control import AccessControl, is_preflight, preflight_headers
 from jshost.server.http.access_log import REFUSALS, log_refusal
 from jshost.server.http.asgi import AsgiExchange
-from jshost.server.http.caching import CacheableExchange, CacheScope
-from jshost.server.http.connection import Exchange, ServerConnection
-from jshost.server.http.exchanges import BatchExchange, CallExchange, StreamExchange
-from jshost.server.http.known_heads import KnownHeads
-from jshost.server.http.request import (
-    Headers,
-    IncomingRequest,
-    KnownCall,
-    check_hash,
-    data_of,
-)
-from jshost.server.http.responses import RETRY_AFTER_S, error_parts
+from jshost.server.http.caching import CacheScope
+from jshost.server.http.handler import Exchange, Responder
+from jshost.server.http.redaction import redact
+from jshost.server.http.request import IncomingRequest
 from jshost.server.metrics import HostMetrics
-from jshost.server.service import Route as FunctionRoute
+from jshost.server.pages import Pages, Readiness
 from jshost.server.service import Service
 
 __all__ = ["App"]
 
-FUNCTION_PREFIX = "/function/"
 BATCH_PATH = "/batch"
-NO_STORE = {"Cache-Control": "no-store"}
 PAGE_BODY_BYTES = 64 * 1024
+BEFORE_CALLS = frozenset(
+    (
+        *("bad_request", "wrong_hash", "host_not_allowed", "unauthorized", "origin_not_allowed"),
+        *("unknown_function", "not_found", "method_not_allowed", "body_too_large", "not_json"),
+    )
+)
+"""The codes of requests that reach no function. `/metrics` counts them apart from calls."""
 
 
 class App:
-    """The host's answers; a `connection.Handler`."""
+    """A host's `RequestHandler`, and the `PagesOwner` of its pages.
+
+    Args:
+        service: has the functions.
+        version: jshost's.
+        token: what callers must send; "": nothing.
+
+    Attributes:
+        metrics: what `/metrics` shows.
+        draining: whether the host is stopping. Each answer is then its connection's last. Calls
+            still run until the pools refuse them: a proxy may not repeat them elsewhere.
+        reload_status: what `/status` says of reloads.
+    """
 
     def __init__(self, service: Service, version: str, token: str = "") -> None:
-        self._token = token
         self.metrics = HostMetrics(version)
-        self.use(service)
+        self.draining = False
+        self.reload_status: Callable[[], dict[str, Any]] = dict
+        self._token = token
         self._version = version
         self._started_at = time.time()
-        self.draining = False
-        """Whether we are stopping: each answer is its connection's last. Calls that come until the
-        pools refuse them are run, for a proxy may not ask another host once it has sent one."""
-        self.reload_status: Callable[[], dict[str, Any]] = dict
         self._request_ids = _request_ids()
-        self._soon = asyncio.get_running_loop().call_soon
-        self._pages = Starlette(
-            routes=[
-                Route("/status", self._status),
-                Route("/health", self._health),
-                Route("/ready", self._ready),
-                Route("/metrics", self._metrics),
-            ],
-            exception_handlers={404: self._page_error, 405: self._page_error},
-        )
+        self._dispatcher = Dispatcher(self.metrics.statistics)
+        self._pages = Pages(self).application
+        self.use(service)
 
     def use(self, service: Service) -> None:
-        """Hand calls to these pools from now on, by their options."""
+        """Answer with this service and its options from now on."""
         self._service = service
-        self.known_heads = KnownHeads()
-        for pool in service.pools:
-            pool.calls.statistics = self.metrics.statistics
-        self._gate = AccessControl(service.options, self._token, self.metrics.refused)
-        self.conceal = self._gate.conceal
-        self._kept = CacheScope.of(bool(self._token), bool(service.options.allowed_origins))
+        self._access = AccessControl(service.registry.options, self._token)
+        scope = CacheScope.of(bool(self._token), bool(service.registry.options.allowed_origins))
+        self._dispatcher.use(service, self._access, scope)
 
-    # connection.Handler
-
-    def count_refusal(self, status: int) -> None:
-        self.metrics.refused[REFUSALS[status]] += 1
-        log_refusal(status)
+    # RequestHandler
 
     def recognize(self, data: bytes) -> IncomingRequest | None:
-        """The request in `data`, if one with the same head has been admitted before."""
-        request = self.known_heads.recognize(data)
+        request = self._dispatcher.known_heads.recognize(data)
         if request is not None:
             request.request_id = next(self._request_ids)
         return request
 
     def admit(self, request: IncomingRequest) -> int:
-        """Refuse what is refused whatever its body says; returns the limit of the body.
-
-        Of `known_heads` it is asked once: what it says must depend on the head and the options
-        only, but for what `begin` looks at, too.
-        """
+        """See `RequestHandler`. For a known head it is not called again: so the answer may depend
+        on the head and the options only, or on what `begin` checks too."""
         if not request.request_id:
             request.request_id = next(self._request_ids)
-        self._gate.check(request)
-        if is_preflight(request):
+        self._access.check(request)
+        head = request.head
+        if (head.function is None and head.path != BATCH_PATH) or is_preflight(request):
             return PAGE_BODY_BYTES
-        path = request.head.path
-        if path.startswith(FUNCTION_PREFIX):
-            name = path[len(FUNCTION_PREFIX) :]
-            if self._service.reloader is None:
-                self._check_call(request, name)
-        elif path == BATCH_PATH:
-            self._check_call(request, None)
-        else:
-            return PAGE_BODY_BYTES
-        return self._service.options.request_data_limit
+        if head.function is None or self._service.reloader is None:
+            self._dispatcher.check(request, head.function)
+        return self._service.registry.options.request_data_limit
 
-    def begin(self, request: IncomingRequest, connection: ServerConnection) -> Exchange | None:
+    def begin(self, request: IncomingRequest, connection: Responder) -> Exchange | None:
         if self.draining:
             request.keep_alive = False
-        call = request.call
-        if call is not None and self._service.reloader is None:
-            return self._begin_call(request, call, connection)
+        call, reloads = request.call, self._service.reloader is not None
+        if call is not None and not reloads:
+            return self._dispatcher.begin_call(request, call, connection)
         if is_preflight(request):
             connection.send_response(204, preflight_headers(request), b"")
             return None
-        path = request.head.path
-        if path.startswith(FUNCTION_PREFIX):
-            name: str | None = path[len(FUNCTION_PREFIX) :]
-        elif path == BATCH_PATH:
-            name = None
-        else:
+        head = request.head
+        if head.function is None and head.path != BATCH_PATH:
             return AsgiExchange(self._pages, request, connection)
-        if self._service.reloader is not None:
-            return Freshening(self, request, name, connection)
-        return self.begin_calls(request, name, connection)
+        if reloads:
+            return FreshExchange(self._dispatcher, request, head.function, connection)
+        return self._dispatcher.begin(request, head.function, connection)
 
-    # Calls
+    def redact(self, error: RemoteError, request_id: str) -> RemoteError:
+        error.request_id = request_id
+        if error.code in BEFORE_CALLS:
+            self.metrics.refused[error.code] += 1
+        return error if self._service.registry.options.expose_errors else redact(error)
 
-    def begin_calls(
-        self, request: IncomingRequest, name: str | None, connection: ServerConnection
-    ) -> Exchange | None:
-        """Hand a request's call, or its batch of calls (name None), to the pools."""
-        if request.call is not None:
-            return self._begin_call(request, request.call, connection)
-        headers = request.headers
-        content_type: str | None = None
-        is_addressed = request.head.method != "POST"
-        if is_addressed:
-            request.body = data_of(request.head.query)
-        elif request.body or headers.content_type:
-            content_type = headers.arguments_type()
-        if request.head.query:
-            is_addressed |= check_hash(request.head.query, request.body)
-        timeout_s = headers.timeout_s()
-        if name is None:
-            return self._begin_batch(request, content_type, timeout_s, connection)
-        limit = self._service.options.request_data_limit
-        wants_stream = headers.wants_stream and request.head.method != "HEAD"
-        call = KnownCall(name, content_type, timeout_s, limit, wants_stream, is_addressed)
-        self._gate.check(request)  # again, where the options are others than `admit` knew
-        self.known_heads.learn(request, call)
-        return self._begin_call(request, call, connection)
+    def count_refusal(self, status: int) -> None:
+        self.metrics.refused[REFUSALS[status]] += 1
+        log_refusal(status)
 
-    def _begin_call(
-        self, request: IncomingRequest, call: KnownCall, connection: ServerConnection
-    ) -> Exchange | None:
-        name, content_type, timeout_s, _, wants_stream, is_addressed = call
-        route = self._service.routes.get(name) or self._route(name)
-        pool, request_id = route.pool, request.request_id
-        exchange: CallExchange | StreamExchange
-        if wants_stream:
-            exchange = StreamExchange(connection, pool, request_id, request.keep_alive, self._soon)
-        elif is_addressed and name in pool.max_ages:
-            max_age_s = pool.max_ages[name]
-            exchange = CacheableExchange(connection, pool, request, max_age_s, self._kept)
-            if exchange.answer_unchanged():
-                self.metrics.statistics[name].others["not_modified"] += 1
-                return None
-        else:
-            exchange = CallExchange(connection, pool)
-        exchange.pending = pool.call(
-            name,
-            request.body,
-            route.limit_s(timeout_s),
-            request_id,
-            exchange,
-            content_type,
-            wants_stream,
-            request.headers.traceparent,
-        )
-        return exchange
+    # PagesOwner
 
-    def _begin_batch(
-        self,
-        request: IncomingRequest,
-        content_type: str | None,
-        timeout_s: float | None,
-        connection: ServerConnection,
-    ) -> Exchange:
-        headers = request.headers
-        try:
-            kind = content_type or headers.content_type.decode("latin-1")
-            runs = decode_runs(kind, request.body)
-        except ValueError as error:
-            message = (
-                f"A batch is multipart/form-data, one part for each call, named by its function: "
-                f"{error}"
-            )
-            raise from_envelope({"code": "bad_request", "message": message}) from error
-        request_id, traceparent = request.request_id, headers.traceparent
-        return BatchExchange(
-            connection,
-            request_id,
-            lambda tell: Batch(runs, self._route, request_id, timeout_s, traceparent, tell),
-        )
-
-    def _check_call(self, request: IncomingRequest, name: str | None) -> None:
-        """Raises: RemoteError: a method that is not for this, or no such function."""
-        method = request.head.method
-        if method == "POST" and name is None:
-            return
-        is_cacheable = name is not None and name in self._route(name).pool.max_ages
-        if method != "POST" and not (is_cacheable and method in ("GET", "HEAD")):
-            raise _method_refusal(method, "GET, HEAD, POST" if is_cacheable else "POST", name)
-
-    def _route(self, name: str) -> FunctionRoute:
-        route = self._service.routes.get(name)
-        if route is None:
-            message = f'Not found. Unknown function "{name}"'
-            raise from_envelope({"code": "unknown_function", "message": message}, name=name)
-        return route
-
-    async def freshen(self, request: IncomingRequest, name: str | None) -> None:
-        """With --reload: return once the code is as the files are now.
-
-        Raises:
-            RemoteError: it does not load, or the call is refused.
-        """
-        assert self._service.reloader is not None
-        await self._service.reloader.fresh()
-        if self._service.problem:
-            message = self._service.problem
-            raise from_envelope({"code": "load_failed", "message": message}, name=name)
-        self._check_call(request, name)
-
-    # Pages
+    @property
+    def readiness(self) -> Readiness:
+        if self.draining:
+            return Readiness.DRAINING
+        return Readiness.READY if self._service.registry.ready else Readiness.STARTING
 
     def status(self) -> dict[str, Any]:
         """What `/status` answers."""
+        registry = self._service.registry
         return {
             "type": "Host",
             "version": self._version,
-            "config": self._service.describe(),
+            "config": registry.describe(),
             "pid": os.getpid(),
-            "ready": self._service.ready and not self.draining,
+            "ready": self.readiness is Readiness.READY,
             "uptime": round(time.time() - self._started_at, 3),
-            "queued": self._service.queued,
+            "queued": registry.queued,
             "workers": self._service.workers(),
             "reload": self.reload_status(),
         }
 
-    async def _status(self, request: PageRequest) -> Response:
-        return JSONResponse(self.status(), headers=NO_STORE)
+    async def metrics_text(self) -> tuple[bytes, str]:
+        return await self.metrics.page(self._service)
 
-    async def _health(self, request: PageRequest) -> Response:
-        return PlainTextResponse("ok\n", headers=NO_STORE)
-
-    async def _ready(self, request: PageRequest) -> Response:
-        if self._service.ready and not self.draining:
-            return PlainTextResponse("ready\n", headers=NO_STORE)
-        state = "draining" if self.draining else "starting"
-        return PlainTextResponse(f"{state}\n", 503, {**NO_STORE, "Retry-After": str(RETRY_AFTER_S)})
-
-    async def _metrics(self, request: PageRequest) -> Response:
-        if request.scope["raw_path"] != b"/metrics":  # what proxies look at, who keep callers off
-            raise HTTPException(404)
-        body, content_type = await self.metrics.page(self._service)
-        return Response(body, headers={**NO_STORE, "Content-Type": content_type})
-
-    async def _page_error(self, request: PageRequest, error: Exception) -> Response:
-        status = getattr(error, "status_code", 404)
-        problem: RemoteError
-        if status == 405:
-            problem = _method_refusal(request.method, "GET, HEAD")
-        else:
-            message = (
-                f"Not found. There are /function/<name>, /batch, /status, /metrics, /health and "
-                f"/ready, not {request.url.path}"
-            )
-            problem = from_envelope({"code": "not_found", "message": message})
-        self.metrics.refused[problem.code] += 1
-        wants_json = Headers(request.scope["headers"]).wants_json
-        _, headers, body = error_parts(problem, wants_json)
-        return Response(body, status, {name.decode(): value.decode() for name, value in headers})
-
-
-class Freshening:
-    """With --reload: a request that waits until the code is as its files are now."""
-
-    def __init__(
-        self, app: App, request: IncomingRequest, name: str | None, connection: ServerConnection
-    ) -> None:
-        self._app = app
-        self._request = request
-        self._name = name
-        self._connection = connection
-        self._exchange: Exchange | None = None
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    def abandon(self) -> None:
-        self._task.cancel()
-        if self._exchange is not None:
-            self._exchange.abandon()
-
-    def resume(self) -> None:
-        if self._exchange is not None:
-            self._exchange.resume()
-
-    async def _run(self) -> None:
-        try:
-            await self._app.freshen(self._request, self._name)
-            self._exchange = self._app.begin_calls(self._request, self._name, self._connection)
-        except RemoteError as error:
-            self._connection.send_error(error)
-        except Exception as error:
-            logging.getLogger("jshost.host").exception("a request could not be answered")
-            self._connection.send_error(RemoteError(f"a mistake in the host itself: {error}"))
-
-
-def _method_refusal(method: str, allowed: str, name: str | None = None) -> RequestError:
-    message = f"Use {allowed.replace(', ', ' or ')}, not {method}"
-    error = RequestError(message, code="method_not_allowed", name=name)
-    error.allow = allowed
-    return error
+    def count_refused(self, code: str) -> None:
+        self.metrics.refused[code] += 1
 
 
 def _request_ids() -> Iterator[str]:

@@ -1,8 +1,8 @@
-"""The services of a host, one after the other: fresh workers, and no call is lost. Runs in: host.
+"""Zero-downtime reload: load a new service, switch calls to it, drain the old one. Runs in: host.
 
-On SIGHUP everything is loaded anew beside what runs: config files, what they include, options.
-Once all of its workers are ready, calls go there, and the service before it finishes the calls that
-it has. If something does not load, all stays as it is.
+On SIGHUP everything is loaded again beside the running service: config files, what they include,
+options. Once all new workers are ready, new calls go there, and the old service finishes the calls
+it has. If something does not load, the old service goes on.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ __all__ = ["Generations"]
 logger = logging.getLogger("jshost.host")
 
 LAST_CALLS_S = 3600.0
-"""How long the service before may take to finish its calls; most have deadlines of their own."""
+"""How long an old service may take to finish its calls; most calls have deadlines of their own."""
 END_S = 2.0
 POLL_S = 0.01
 NEEDS_RESTART = ("address", "port", "uds", "max_connections", "token", "token_file")
 
 
 class Generations:
-    """The service that calls go to, and those before it.
+    """The current service of a host, and the older ones that still finish their calls.
 
     Args:
-        make: makes a service that has not begun.
+        make: makes a service that has not begun to load.
 
     Attributes:
-        current: the one that calls go to.
-        has_halted: done once the current one cannot go on.
-        is_busy: whether the next one is being loaded.
-        on_change: called when that begins and when it is over; `current` may be another one then.
+        current: the service that new calls go to.
+        has_halted: done once the current service cannot go on.
+        is_busy: whether the next service is being loaded.
+        on_change: called when a reload begins and when it is over; `current` may have changed.
     """
 
     def __init__(self, make: Callable[[], Service]) -> None:
@@ -57,33 +57,34 @@ class Generations:
         self._watch_halt(self.current)
 
     def renew(self) -> None:
-        """Swap the workers; if they are being swapped, then once more afterwards."""
+        """Reload everything. During a reload: once more, when that one is over."""
         self._asked += 1
         if self._task is None and not self._is_settled:
             self._task = asyncio.create_task(self._renew())
 
     def status(self) -> dict[str, Any]:
-        """How many swaps were asked for and are over, and why the last one failed, if it did."""
+        """How many reloads were asked for and are over, and why the last one failed ("" if not)."""
         return {"asked": self._asked, "done": self._done, "error": self._error}
 
     @property
     def idle(self) -> bool:
-        return all(service.idle for service in self._all())
+        """Whether no call waits or runs."""
+        return all(service.registry.idle for service in self._all())
 
     def in_flight(self) -> int:
-        """How many calls wait or run, in all of them."""
-        pools = [pool for service in self._all() for pool in service.pools]
+        """How many calls wait or run, in all services."""
+        pools = [pool for service in self._all() for pool in service.registry.pools]
         return sum(pool.calls.in_flight().total() for pool in pools)
 
     def watch_files(self) -> None:
-        """With --reload: load code anew when it is edited."""
+        """With --reload: load code again when it is edited."""
         if self._watching is not None:
             self._watching.cancel()
         reloader = self.current.reloader
         self._watching = None if reloader is None else asyncio.create_task(reloader.watch())
 
     def settle(self) -> None:
-        """The host stops: there will be no other service."""
+        """The host stops: reload no more."""
         self._is_settled = True
         for task in (self._task, self._watching):
             if task is not None:
@@ -113,8 +114,8 @@ class Generations:
             self._task = None
 
     async def _swap(self) -> str:
-        """Returns why nothing was swapped, or an empty string."""
-        logger.info("loading everything anew")
+        """Load a new service and switch to it. Returns why that failed, or ""."""
+        logger.info("reloading everything")
         began = time.monotonic()
         fresh = self._make()
         try:
@@ -122,11 +123,11 @@ class Generations:
             await fresh.start()
             await _all_ready(fresh)
         except ConfigError as error:
-            logger.error("nothing was swapped, the old workers go on: %s", error)
+            logger.error("the reload failed, the old workers go on: %s", error)
             await fresh.end(0)
             return str(error)
-        except Exception as error:  # a mistake of ours, or of the system: the host must go on
-            logger.exception("nothing was swapped, the old workers go on")
+        except Exception as error:  # a bug, or a system call that failed: the host must go on
+            logger.exception("the reload failed, the old workers go on")
             await fresh.end(0)
             return repr(error)
         except BaseException:
@@ -145,8 +146,8 @@ class Generations:
                 "changed options that take effect when the host is restarted: %s",
                 ", ".join(changed),
             )
-        kept = {name: getattr(old.options, name) for name in NEEDS_RESTART}
-        fresh.options = dataclasses.replace(fresh.options, **kept)
+        kept = {name: getattr(old.registry.options, name) for name in NEEDS_RESTART}
+        fresh.registry.options = dataclasses.replace(fresh.registry.options, **kept)
         fresh.succeed(old)
         self._watch_halt(fresh)
         ending = asyncio.create_task(old.end(LAST_CALLS_S))
@@ -167,12 +168,12 @@ class Generations:
 
 
 async def _all_ready(service: Service) -> None:
-    """Wait until every pool has all its workers. Raises: ConfigError: it does not get them."""
-    limit = service.options.start_timeout
+    """Wait until every worker is ready. Raises: ConfigError: one does not become ready."""
+    limit = service.registry.options.start_timeout
     end = None if limit is None else time.monotonic() + limit
-    while not service.is_complete:
-        if service.halted:
-            raise ConfigError(service.halted)
+    while not service.registry.is_complete:
+        if service.registry.halted:
+            raise ConfigError(service.registry.halted)
         if end is not None and time.monotonic() >= end:
             raise ConfigError(f"not all workers were ready within {limit:g} s")
         await asyncio.sleep(POLL_S)

@@ -1,4 +1,4 @@
-"""Where a host's log goes. Runs in: host."""
+"""Sets up a host's log: file or stderr, text or JSON. Runs in: host."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ LOG_COUNT = 2
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
-class _SaysOnce(logging.Handler):
-    """A handler that says once that it loses lines. By default Python writes a traceback for each:
-    a disk that is full would hold the host up."""
+class _ReportsOnce(logging.Handler):
+    """A handler that reports lost lines once. Python's default is a traceback for each line, which
+    would slow the host down when the disk is full."""
 
-    _has_said = False
+    _has_reported = False
 
     def handleError(self, record: logging.LogRecord) -> None:
-        if not self._has_said:
-            self._has_said = True
+        if not self._has_reported:
+            self._has_reported = True
             problem = sys.exc_info()[1]
             with contextlib.suppress(OSError, ValueError):
                 sys.stderr.write(f"jshost: the log cannot be written, lines are lost: {problem}\n")
                 sys.stderr.flush()
 
 
-class _LogStream(_SaysOnce, logging.StreamHandler[Any]):
+class _LogStream(_ReportsOnce, logging.StreamHandler[Any]):
     pass
 
 
-class _LogFile(_SaysOnce, logging.FileHandler):
+class _LogFile(_ReportsOnce, logging.FileHandler):
     pass
 
 
-class _RotatedLogFile(_SaysOnce, logging.handlers.RotatingFileHandler):
+class _RotatedLogFile(_ReportsOnce, logging.handlers.RotatingFileHandler):
     pass
 
 
 class _JsonFormatter(logging.Formatter):
-    """Each record as one line of JSON: time, level, logger, message, and what `extra` has in
-    `fields`: worker, function, requestId, and of a request its method, path, status and ms."""
+    """Writes a record as one line of JSON: time, level, logger, message, and the `fields` in its
+    `extra`: worker, function, requestId; for a request also method, path, status and ms."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -75,7 +75,7 @@ def set_up_logging(
     access_log: bool = False,
     as_json: bool = False,
 ) -> None:
-    """Send the host's and its workers' lines to a file (rotated or not) or to stderr.
+    """Send the lines of the host and its workers to a file (rotated or not) or to stderr.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -106,7 +106,7 @@ def set_up_logging(
 
 
 def reopen_log() -> None:
-    """Go on in a new file, where somebody has moved the log away."""
+    """Open the log file again, in case logrotate has moved it."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             try:

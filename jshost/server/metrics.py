@@ -1,7 +1,7 @@
-"""What `/metrics` says, for Prometheus. Runs in: host.
+"""The text of `/metrics`, for Prometheus. Runs in: host.
 
-Calls are counted by the pools in plain numbers; here they are put into Prometheus's words when
-somebody asks. Nobody who does not ask pays for prometheus-client's import.
+Pools count calls in plain numbers. They become Prometheus metrics when the page is read, and
+prometheus-client is imported at the first time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["HostMetrics"]
 
 LAG_PERIOD_S = 1.0
 PONG_WAIT_S = 0.02
-"""How long workers have to say how late their event loops are; who has not is later than that."""
+"""How long workers have to report the lag of their event loops; silence means more than that."""
 
 
 class HostMetrics:
@@ -39,17 +39,17 @@ class HostMetrics:
     def __init__(self, version: str) -> None:
         self.statistics = Statistics()
         self.refused: Counter[str] = Counter()
-        """Requests that were for no function, or that none was asked for, by the error's code."""
+        """Requests that reached no function, by the error's code."""
         self.count_connections: Callable[[], int] = lambda: 0
         self._version = version
         self._started_at = time.time()
         self._lag = _LoopLag()
 
     async def page(self, service: Service) -> tuple[bytes, str]:
-        """All of it as text, and its content type."""
+        """All metrics as text, and the content type."""
         prometheus: Any = await asyncio.to_thread(_load)
         self._lag.start()
-        pools = [pool for each in (service, *service.older) for pool in each.pools]
+        pools = [pool for each in (service, *service.older) for pool in each.registry.pools]
         for pool in pools:
             pool.fleet.ask_lag()
         await asyncio.sleep(PONG_WAIT_S)
@@ -92,7 +92,7 @@ class HostMetrics:
         in_flight: Counter[str] = Counter()
         for pool in pools:
             in_flight.update(pool.calls.in_flight())
-        for name in sorted({*service.routes, *self.statistics}):
+        for name in sorted({*service.registry.routes, *self.statistics}):
             running.add_metric([name], in_flight[name])
             if name not in self.statistics:
                 continue
@@ -108,8 +108,8 @@ class HostMetrics:
 
 
 def _workers(core: Any, service: Service, pools: list[Pool]) -> Iterator[Metric]:
-    """What is said of each config file's workers; their places are numbered, so that those who
-    follow one another are one series."""
+    """The workers of each config file. They are labelled by their place among the workers, so that
+    a worker and its replacement are one series."""
 
     def gauge(name: str, text: str, *labels: str) -> Any:
         return core.GaugeMetricFamily(name, text, labels=["config", *labels])
@@ -124,7 +124,7 @@ def _workers(core: Any, service: Service, pools: list[Pool]) -> Iterator[Metric]
         "Workers that were followed by another, by reason",
         labels=["config", "reason"],
     )
-    for item in service.loaded:
+    for item in service.registry.loaded:
         config = str(item.config_file)
         own = [pool for pool in pools if pool.launch.config_file == item.config_file]
         queue.add_metric([config], sum(len(pool.scheduler.queue) for pool in own))
@@ -148,7 +148,7 @@ def _gauge(core: Any, name: str, text: str, value: float) -> Metric:
 
 
 def _load() -> Any:
-    """prometheus-client, which takes a tenth of a second to import, the first time."""
+    """prometheus-client; the first import takes a tenth of a second."""
     import prometheus_client
     import prometheus_client.core
 
@@ -166,7 +166,7 @@ def _host_memory() -> int:
 
 
 class _Collector:
-    """What prometheus-client asks for metrics."""
+    """Gives metrics to a registry of prometheus-client."""
 
     def __init__(self, metrics: list[Metric]) -> None:
         self._metrics = metrics
@@ -176,7 +176,7 @@ class _Collector:
 
 
 class _LoopLag:
-    """How late timers are; it looks once a second from the first time that somebody asks."""
+    """How late the event loop runs its timers; measured once a second after `start`."""
 
     def __init__(self) -> None:
         self._worst_s = 0.0
@@ -187,7 +187,7 @@ class _LoopLag:
             self._plan()
 
     def worst(self) -> float:
-        """The longest delay since this was asked last."""
+        """The longest delay since the last call of this method."""
         worst, self._worst_s = self._worst_s, 0.0
         return max(worst, time.monotonic() - self._planned, 0.0)
 

@@ -1,8 +1,8 @@
-"""Edit and go: new code is loaded before the next call runs. Runs in: host.
+"""With --reload: edited code is loaded before the next call runs. Runs in: host.
 
-Workers tell which files of the project they have read. Before a call, a host with `--reload` looks
-whether one of them has changed since, and lets the call wait for fresh workers: stale code is never
-served. watchfiles does the same in between, so that mostly no call has to wait.
+Workers report which files of the project they have read. Before each call the host checks whether
+one of them has changed; if so, the call waits for new workers, so that it never runs old code.
+Between calls watchfiles reports edits, so that most calls do not have to wait.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LOAD_TIMEOUT_S = 30.0
 POLL_S = 0.002
 RETRY_S = 1.0
 TRIES = 50
-"""How often a call looks again because files were saved while they were loaded."""
+"""How often a call checks again, because files were saved while they were loaded."""
 
 Stamp = tuple[int, int, int]
 NEVER_READ: Stamp = (0, 0, 0)
@@ -31,7 +31,7 @@ GONE: Stamp = (-1, -1, -1)
 
 
 class Reloader:
-    """The files that the pools of a service have read, and what they were like then."""
+    """The files that the pools of a service have read, and their stamps at that time."""
 
     def __init__(self) -> None:
         self._stamps: dict[Pool, dict[str, Stamp]] = {}
@@ -39,15 +39,15 @@ class Reloader:
         self._folders_changed = asyncio.Event()
 
     def add(self, pool: Pool) -> None:
-        """A pool whose first worker is about to start."""
+        """The first worker of this pool is about to start."""
         self._stamps[pool] = {}
         self._spawned_at[pool] = time.time()
 
     def learn(self, pool: Pool, files: Iterable[str]) -> None:
         """A worker of the pool has read these files.
 
-        What was saved since the worker was started may have been read before or after: it counts
-        as not read, and is loaded once more.
+        A file saved since the worker was spawned may have been read before or after that: it
+        counts as not read, and is loaded once more.
         """
         stamps = self._stamps[pool]
         for file in files:
@@ -59,13 +59,13 @@ class Reloader:
             self._folders_changed.set()
 
     def learn_folders(self, pool: Pool) -> None:
-        """The code does not load: a file that is missing may appear where the others lie."""
+        """The code does not load: perhaps a file is missing, which may appear beside the others."""
         stamps = self._stamps[pool]
         for folder in {str(Path(file).parent) for file in stamps}:
             stamps.setdefault(folder, _stamp(folder))
 
     async def fresh(self) -> None:
-        """Return once new calls run the files as they are now, or fail as those do."""
+        """Wait until new calls run the files as they are now, or fail because those do not load."""
         for _ in range(TRIES):
             changed = [pool for pool in self._stamps if self._has_changed(pool)]
             for pool in changed:
@@ -77,19 +77,19 @@ class Reloader:
                 return
 
     async def watch(self) -> None:
-        """Reload as soon as a file is saved; runs until it is cancelled."""
+        """Reload as soon as a file is saved, until cancelled."""
         warned = ""
         while True:
             try:
                 await self._watch()
-            except Exception as error:  # noqa: BLE001  too many watches, a folder that has gone, …
+            except Exception as error:  # noqa: BLE001  too many watches, a deleted folder, …
                 if repr(error) != warned:
                     warned = repr(error)
                     logger.warning("edits are seen by the next call only: %s", error)
                 await asyncio.sleep(RETRY_S)
 
     async def _watch(self) -> None:
-        import watchfiles  # 30 ms, which only development pays
+        import watchfiles  # takes 30 ms: only hosts with --reload pay for it
 
         while True:
             self._folders_changed.clear()
@@ -115,8 +115,8 @@ class Reloader:
         return any(_stamp(file) != stamp for file, stamp in self._stamps[pool].items())
 
     def _reload(self, pool: Pool) -> None:
-        """Remember what the files are like before the new workers read them."""
-        logger.info("%s: the code has changed; loading it anew", pool.launch.config_file.name)
+        """Remember the files' stamps before the new workers read them."""
+        logger.info("%s: the code has changed; reloading it", pool.launch.config_file.name)
         self._spawned_at[pool] = time.time()
         known = self._stamps[pool]
         self._stamps[pool] = {file: _stamp(file) for file in known if not Path(file).is_dir()}
@@ -124,7 +124,7 @@ class Reloader:
 
 
 def _stamp(file: str) -> Stamp:
-    """What tells one version of a file from the next: time of writing, size, and inode."""
+    """What differs between two versions of a file: modification time, size, inode."""
     try:
         status = Path(file).stat()
     except OSError:

@@ -1,7 +1,7 @@
-"""What systemd hands a host, and what it is told. Runs in: host.
+"""Socket activation, notifications and watchdog of systemd. Runs in: host.
 
-Sockets come as sd_listen_fds(3) says, news go as sd_notify(3) says. Outside of systemd there are no
-sockets, and news go nowhere.
+Sockets are passed as in sd_listen_fds(3), notifications are sent as in sd_notify(3). Without
+systemd there are no sockets, and notifications are dropped.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Systemd:
     """Our side of both protocols.
 
     Args:
-        environment: where systemd says what there is. It is taken out: what workers start must not
-            speak for this process.
+        environment: has systemd's variables. They are removed, so that workers and their children
+            cannot send notifications for this process.
 
     Attributes:
-        sockets: what to listen on, opened by systemd and kept open by it when we end; empty: none.
+        sockets: the listening sockets that systemd opened, and keeps open when we end.
 
     Raises:
-        ConfigError: it passed a descriptor that nobody can connect to.
+        ConfigError: it passed a descriptor that is not a listening socket.
     """
 
     def __init__(self, environment: MutableMapping[str, str]) -> None:
@@ -44,19 +44,19 @@ class Systemd:
         self.sockets = _sockets(environment)
 
     def ready(self, status: str) -> None:
-        """Calls are taken; `status` is what `systemctl status` shows."""
-        self._tell("READY=1", f"STATUS={status}")
+        """The host takes calls. `systemctl status` shows `status`."""
+        self._notify("READY=1", f"STATUS={status}")
         if self._watchdog_s and self._pulse is None:
             self._beat(asyncio.get_running_loop())
 
     def reloading(self, status: str) -> None:
-        """Code is loaded anew; `ready` follows."""
+        """A reload begins; `ready` follows."""
         now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={now_us}", f"STATUS={status}")
+        self._notify("RELOADING=1", f"MONOTONIC_USEC={now_us}", f"STATUS={status}")
 
     def stopping(self, status: str) -> None:
-        """Calls in flight end, and then this process."""
-        self._tell("STOPPING=1", f"STATUS={status}")
+        """The host takes no more calls, and ends when those in flight are finished."""
+        self._notify("STOPPING=1", f"STATUS={status}")
 
     def close(self) -> None:
         """Stop the watchdog's pulse."""
@@ -64,26 +64,26 @@ class Systemd:
             self._pulse.cancel()
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
-        """From the event loop, so that a host that hangs goes without. Twice in each period."""
-        self._tell("WATCHDOG=1")
+        """Notify the watchdog twice in each period, from the loop: a host that hangs does not."""
+        self._notify("WATCHDOG=1")
         self._pulse = loop.call_later(self._watchdog_s / 2, self._beat, loop)
 
-    def _tell(self, *lines: str) -> None:
+    def _notify(self, *lines: str) -> None:
         if not self._address:
             return
         address = self._address
         if address.startswith("@"):  # Linux's abstract namespace
             address = "\0" + address[1:]
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as news:
-                news.setblocking(False)
-                news.sendto("\n".join(lines).encode("utf-8", "replace"), address)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.setblocking(False)
+                sender.sendto("\n".join(lines).encode("utf-8", "replace"), address)
         except OSError as error:
             logger.warning("systemd could not be told %s: %s", lines[0], error.strerror)
 
 
 def _watchdog_s(environment: MutableMapping[str, str]) -> float:
-    """How often systemd wants to hear of us, in seconds, or 0."""
+    """How long systemd's watchdog waits for a notification, in seconds; 0: there is none."""
     microseconds = environment.pop("WATCHDOG_USEC", "")
     pid = environment.pop("WATCHDOG_PID", "") or str(os.getpid())
     if not microseconds.isdigit() or pid != str(os.getpid()):

@@ -27,18 +27,18 @@ def test_restarts_are_counted_on(tmp_path: Path) -> None:
             first = generations.current
             first.begin()
             await first.start()
-            first.loaded[0].pool.restarts["died"] = 3
+            first.registry.loaded[0].pool.restarts["died"] = 3
             config.write_text(CONFIG % 2)
             await done(generations)
             assert generations.current is not first
-            assert generations.current.loaded[0].pool.restarts == {"died": 3, "reload": 1}
+            assert generations.current.registry.loaded[0].pool.restarts == {"died": 3, "reload": 1}
             await done(generations)
-            assert generations.current.loaded[0].pool.restarts == {"died": 3, "reload": 3}
+            assert generations.current.registry.loaded[0].pool.restarts == {"died": 3, "reload": 3}
             assert changes == [True, False, True, False]
             config.write_text("not Python")
             await done(generations)
             assert "not Python" in generations.status()["error"]
-            assert generations.current.loaded[0].pool.restarts["reload"] == 3
+            assert generations.current.registry.loaded[0].pool.restarts["reload"] == 3
         finally:
             await generations.end(0)
         assert generations.current.workers() == []
@@ -87,7 +87,7 @@ def test_a_swap_that_the_system_forbids_leaves_all_as_it_is(tmp_path: Path) -> N
     config.write_text(CONFIG % 1)
 
     class Forbidden(Service):
-        def begin(self, first: object = None) -> None:
+        def begin(self) -> None:
             raise PermissionError(13, "Permission denied")
 
     async def swap() -> None:

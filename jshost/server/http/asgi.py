@@ -1,4 +1,4 @@
-"""The paths that are no calls, answered by an ASGI application. Runs in: host."""
+"""Requests that an ASGI application answers. Runs in: host."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from jshost.exceptions import RemoteError
-from jshost.server.http.connection import ServerConnection
+from jshost.server.http.handler import Responder
 from jshost.server.http.request import IncomingRequest
 
 __all__ = ["AsgiExchange"]
@@ -21,10 +21,10 @@ Application = Callable[
 
 
 class AsgiExchange:
-    """A request that an ASGI application answers, whole and not for long (ASGI 3.0, HTTP 2.3)."""
+    """A request answered by an ASGI application, with one small response (ASGI 3.0, HTTP 2.3)."""
 
     def __init__(
-        self, application: Application, request: IncomingRequest, connection: ServerConnection
+        self, application: Application, request: IncomingRequest, connection: Responder
     ) -> None:
         self._request = request
         self._connection = connection
@@ -60,7 +60,7 @@ class AsgiExchange:
             await application(scope, self._receive, self._send)
         except Exception as error:
             logging.getLogger("jshost.host").exception("%s failed", head.path)
-            self._connection.send_error(RemoteError(f"a mistake in the host itself: {error}"))
+            self._connection.send_error(RemoteError(f"a bug in the host: {error}"))
 
     async def _receive(self) -> Message:
         return {"type": "http.request", "body": self._request.body, "more_body": False}

@@ -1,102 +1,143 @@
-"""Answers that caches may keep, and calls by GET. Runs in: host.
+"""HTTP caching of results: ETags, max-age, and 304 for results that are still valid. Runs in: host.
 
-An answer's ETag is made of what it is the answer to, of the code that gave it, and of when it did.
-So the host can say that it still holds without asking the function again, or remembering anything;
-and no answer is ever older than its function allows, whoever asks how often.
+An ETag names the arguments (their hash), the code that gave the result (the pool's fingerprint)
+and the second it was given. So the host can confirm a result without calling the function and
+without remembering anything, and no result is ever used for longer than its function allows.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from jshost.pool.pool import Pool
+from jshost.exceptions import RemoteError
 from jshost.protocol import values
-from jshost.server.http.connection import ServerConnection
-from jshost.server.http.exchanges import CallExchange
+from jshost.server.http.handler import Responder
 from jshost.server.http.request import IncomingRequest
 from jshost.server.http.responses import Header, content_type_of
 
-__all__ = ["CacheScope", "CacheableExchange"]
+__all__ = ["CacheScope", "CachingSender", "ResultTag"]
 
-TAG = re.compile(rb'"([0-9a-f]{40})-([0-9a-f]+)-([0-9a-f]{1,12})"')
+_TAG = re.compile(rb'"([0-9a-f]{40})-([0-9a-f]+)-([0-9a-f]{1,12})"')
 
 
 class CacheScope(NamedTuple):
-    """What caches are told beside the age: whether the answer is for everybody, and which headers
-    of a request make it another one."""
+    """Which caches may share a result.
 
-    scope: bytes
+    Attributes:
+        visibility: b"public, " if shared caches may keep it, else b"".
+        vary: the request headers that select another response.
+    """
+
+    visibility: bytes
     vary: bytes
 
     @classmethod
     def of(cls, has_token: bool, has_origins: bool) -> CacheScope:
-        """Where there is a token, an answer is for who has it (RFC 9111, section 3.5)."""
-        vary = b"accept"  # a stream is another answer
+        """With a token, only its holder may have the result (RFC 9111, section 3.5)."""
+        vary = b"accept"  # a stream is another response
         vary += b", authorization" if has_token else b""
         vary += b", origin" if has_origins else b""
         return cls(b"" if has_token else b"public, ", vary)
 
 
-class CacheableExchange(CallExchange):
-    """One call of a cacheable function.
+class ResultTag(NamedTuple):
+    """An ETag: `arguments` is their SHA-1, `code` the fingerprint of the code that gave the result,
+    `made_at_s` when it did, in seconds since the epoch."""
 
-    Args:
-        request: whose URL stands for its body, by its hash or as a whole.
-        max_age_s: how old an answer may be.
-        kept: for whom; see `CacheScope`.
+    arguments: bytes
+    code: bytes
+    made_at_s: int
+
+    def header(self) -> bytes:
+        """The value of the ETag header."""
+        return b'W/"%s-%s-%x"' % self
+
+    @staticmethod
+    def all_in(if_none_match: bytes) -> list[ResultTag]:
+        """The tags in an If-None-Match header that a host could have made."""
+        found = _TAG.findall(if_none_match)
+        return [ResultTag(arguments, code, int(made_at, 16)) for arguments, code, made_at in found]
+
+    def fresh_s(self, max_age_s: int, now_s: int) -> int:
+        """For how many seconds the result is still valid; 0 if it is not, or is from the future."""
+        return max(self.made_at_s + max_age_s - now_s, 0) if self.made_at_s <= now_s else 0
+
+
+class CodeVersion(Protocol):
+    """A pool, as far as caching needs it.
+
+    Attributes:
+        fingerprint: names the code of its workers; "" while they run different versions.
     """
 
-    __slots__ = ("_hash", "_kept", "_max_age_s", "_request")
+    @property
+    def fingerprint(self) -> str: ...
+
+
+class CachingSender:
+    """Sends the result of a cacheable function, with the headers for caches.
+
+    Args:
+        connection: what it is sent to.
+        request: its URL has the arguments or their hash.
+        pool: says which code answers.
+        max_age_s: how old a result may be.
+        scope: which caches may keep it.
+    """
+
+    __slots__ = ("_connection", "_hash", "_max_age_s", "_pool", "_request", "_scope")
 
     def __init__(
         self,
-        connection: ServerConnection,
-        pool: Pool,
+        connection: Responder,
         request: IncomingRequest,
+        pool: CodeVersion,
         max_age_s: int,
-        kept: CacheScope,
+        scope: CacheScope,
     ) -> None:
-        super().__init__(connection, pool)
+        self._connection = connection
         self._request = request
+        self._pool = pool
         self._max_age_s = max_age_s
-        self._kept = kept
+        self._scope = scope
         self._hash = values.body_hash(request.body).encode()
 
-    def answer_unchanged(self) -> bool:
-        """Say so (304) where the answer that the caller has still holds; returns whether it did."""
+    def send_unchanged(self) -> bool:
+        """Send 304 if the caller's cached result is still valid; returns whether it is."""
         given = self._request.headers.if_none_match
-        code, now = self.pool.fingerprint.encode(), int(time.time())
+        code, now_s = self._pool.fingerprint.encode(), int(time.time())
         if not given or not code:
             return False
-        for hash_, fingerprint, hexadecimal in TAG.findall(given):
-            made_at = int(hexadecimal, 16)
-            rest_s = made_at + self._max_age_s - now
-            if hash_ == self._hash and fingerprint == code and rest_s > 0 and made_at <= now:
-                headers = self._caching(rest_s, made_at)
-                self._connection.send_response(304, headers, b"")
+        for tag in ResultTag.all_in(given):
+            rest_s = tag.fresh_s(self._max_age_s, now_s)
+            if (tag.arguments, tag.code) == (self._hash, code) and rest_s:
+                self._connection.send_response(304, self._caching(rest_s, tag), b"")
                 return True
         return False
 
-    def on_result(self, payload: bytes) -> None:
-        self.pending = None
+    def send_result(self, payload: bytes) -> None:
         headers: list[Header] = [
             (b"content-type", content_type_of(payload)),
             (b"content-length", b"%d" % (len(payload) - 1)),
         ]
-        if self.pool.fingerprint:
-            headers += self._caching(self._max_age_s, int(time.time()))
-        else:  # workers with old and with new code: it is not known whose answer this is
+        code = self._pool.fingerprint.encode()
+        if code:
+            tag = ResultTag(self._hash, code, int(time.time()))
+            headers += self._caching(self._max_age_s, tag)
+        else:  # some workers run old code, some new: which one answered is not known
             headers += self._common(b"no-store")
         self._connection.send_response(200, headers, payload[1:])
 
-    def _caching(self, rest_s: int, made_at: int) -> list[Header]:
-        tag = b'W/"%s-%s-%x"' % (self._hash, self.pool.fingerprint.encode(), made_at)
+    def send_error(self, error: RemoteError) -> None:
+        self._connection.send_error(error)
+
+    def _caching(self, rest_s: int, tag: ResultTag) -> list[Header]:
         return [
-            *self._common(b"%smax-age=%d" % (self._kept.scope, rest_s)),
-            (b"etag", tag),
-            (b"vary", self._kept.vary),
+            *self._common(b"%smax-age=%d" % (self._scope.visibility, rest_s)),
+            (b"etag", tag.header()),
+            (b"vary", self._scope.vary),
         ]
 
     def _common(self, cache_control: bytes) -> list[Header]:

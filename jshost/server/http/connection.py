@@ -1,7 +1,7 @@
-"""One client's HTTP/1.1 connection: its requests are answered one after the other. Runs in: host.
+"""One client's HTTP/1.1 connection. It answers requests one at a time. Runs in: host.
 
-There is no ASGI between it and a call, because every microsecond of a call is a caller's: what is
-read becomes an `IncomingRequest`, and whoever answers it, an `Exchange`, writes bytes.
+There is no ASGI between the connection and a call, because callers wait for every microsecond:
+bytes become an `IncomingRequest`, and the `Exchange` that answers it writes bytes.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import asyncio
 import logging
 import time
 from collections import deque
-from typing import Protocol, cast
+from typing import cast
 
 from jshost.exceptions import RemoteError
 from jshost.server.http.access_log import log_access
+from jshost.server.http.handler import Exchange, RequestHandler
 from jshost.server.http.request import IncomingRequest
 from jshost.server.http.request_parser import RequestParser, UnreadableRequest
 from jshost.server.http.responses import (
@@ -27,74 +28,42 @@ from jshost.server.http.responses import (
     simple_response,
 )
 
-__all__ = ["Exchange", "RequestHandler", "ServerConnection"]
+__all__ = ["ServerConnection"]
 
 MAX_WAITING = 16
-"""Requests sent before the answers to earlier ones (pipelining); reading pauses beyond."""
+"""How many pipelined requests may wait for their turn before reading pauses."""
 LINGER_S = 2.0
-"""How long a refused body is read on, so that its sender gets to read the refusal."""
+"""How long the rest of a refused body is read, so that its sender receives the refusal."""
 SMALL_BYTES = 64 * 1024
-"""Bodies up to this size are copied behind their head, and refused ones are read to the end."""
+"""Up to this size a body is copied behind its head; a refused one is read to its end."""
 CLIENT_GONE = 499
-"""nginx's number for a client that hung up; nobody reads it but the log."""
-
-
-class Exchange(Protocol):
-    """Who answers one request, with the connection's `send_...` methods."""
-
-    def abandon(self) -> None:
-        """The client has gone: nobody reads the answer."""
-
-    def resume(self) -> None:
-        """What was written has been taken, after `ServerConnection.is_full`."""
-
-
-class RequestHandler(Protocol):
-    """Who decides what is done with a request."""
-
-    def recognize(self, data: bytes) -> IncomingRequest | None:
-        """The request in `data`, where that is one that needs no look at its head; or None."""
-
-    def admit(self, request: IncomingRequest) -> int:
-        """Look at a request's head. Returns the largest body, in bytes, that it may have.
-
-        Raises:
-            RemoteError: it is refused, whatever its body says.
-        """
-
-    def begin(self, request: IncomingRequest, connection: ServerConnection) -> Exchange | None:
-        """Answer a whole request, now (None) or later.
-
-        Raises:
-            RemoteError: it is refused.
-        """
-
-    def conceal(self, error: RemoteError, request_id: str) -> RemoteError:
-        """What the caller is told of an error, with the request's id."""
-
-    def count_refusal(self, status: int) -> None:
-        """Somebody was refused before there was a request."""
+"""nginx's status for a client that disconnected; it appears in the log only."""
 
 
 class ServerConnection(asyncio.Protocol):
-    """Reads requests and has them answered one after the other."""
+    """Reads requests, gives them to the handler and sends the answers, in order.
+
+    Args:
+        handler: decides how requests are answered.
+        connections: the open connections of the server; this one adds and removes itself.
+    """
 
     def __init__(self, handler: RequestHandler, connections: set[ServerConnection]) -> None:
         self.is_full = False
-        """Whether the client takes what is written to it more slowly than it comes."""
+        """Whether the client reads more slowly than we write."""
         self._handler = handler
         self._connections = connections
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self._reader = RequestParser(self)
-        self._reader.read_at = time.monotonic()
+        self._parser = RequestParser(self)
+        self._parser.read_at = time.monotonic()
         self._closing = False
         self._unsent_bytes = 0
-        # The requests that are being answered
+        # The request that is being answered, and those that wait for their turn
         self._waiting: deque[tuple[IncomingRequest, RemoteError | None]] = deque()
         self._answering: IncomingRequest | None = None
         self._exchange: Exchange | None = None
         self._owes_continue = False
-        """Whether the client waits to be told to send its body, behind answers that are due."""
+        """Whether a client waits for "100 Continue" until earlier answers are sent."""
         self._began = 0.0
 
     # asyncio.Protocol
@@ -106,14 +75,14 @@ class ServerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
-        now = self._reader.read_at = time.monotonic()
-        if self._is_free and not self.is_full and self._reader.is_at_rest:
+        now = self._parser.read_at = time.monotonic()
+        if self._is_free and not self.is_full and self._parser.is_at_rest:
             request = self._handler.recognize(data)
             if request is not None:
                 self._answer(request, None)
                 return
         try:
-            self._reader.feed(data, now)
+            self._parser.feed(data, now)
         except UnreadableRequest as error:
             self._refuse_unreadable(error)
 
@@ -138,14 +107,14 @@ class ServerConnection(asyncio.Protocol):
         elif self._waiting:
             self._answer_next()
 
-    # reading.ReaderOwner
+    # ParserOwner
 
     def on_head(self, request: IncomingRequest) -> int:
         return self._handler.admit(request)
 
     @property
     def _is_free(self) -> bool:
-        """Whether no answer is due. Between two that are, nothing is being answered."""
+        """Whether no answer is due. With pipelining, `_answering` alone is None between two."""
         return self._answering is None and not self._waiting
 
     def on_continue(self) -> None:
@@ -156,10 +125,10 @@ class ServerConnection(asyncio.Protocol):
     def on_refusal(
         self, request: IncomingRequest, error: RemoteError, expects_continue: bool
     ) -> bool:
-        """Answer before the body has come. A small one is read and dropped; a larger one, or one
-        that is sent only when we say so, is the connection's last."""
+        """Answer before the body has arrived. A small body is read and dropped. After a large one,
+        or one for which the client waits for "100 Continue", the connection closes."""
         if self._closing or not self._is_free:
-            return False  # pipelined behind another: it is refused when it is whole
+            return False  # pipelined: it is refused in its turn, once it is complete
         has_more = request.headers.content_length > SMALL_BYTES or request.headers.is_chunked
         if has_more or expects_continue:
             request.keep_alive = False
@@ -197,8 +166,8 @@ class ServerConnection(asyncio.Protocol):
         except RemoteError as error:
             self.send_error(error)
         except Exception as error:
-            logging.getLogger("jshost.host").exception("a request could not be answered")
-            self.send_error(RemoteError(f"a mistake in the host itself: {error}"))
+            logging.getLogger("jshost.host").exception("answering a request failed")
+            self.send_error(RemoteError(f"a bug in the host: {error}"))
 
     def send_result(self, payload: bytes) -> None:
         """Answer with a RESULT frame's payload: its first byte is the form, the rest the body."""
@@ -232,20 +201,20 @@ class ServerConnection(asyncio.Protocol):
     def _refusal(
         self, request: IncomingRequest, error: RemoteError
     ) -> tuple[int, list[Header], bytes]:
-        told = self._handler.conceal(error, request.request_id)
-        return error_parts(told, request.headers.wants_json)
+        redacted = self._handler.redact(error, request.request_id)
+        return error_parts(redacted, request.headers.wants_json)
 
-    def conceal(self, error: RemoteError, request_id: str) -> RemoteError:
-        """What the caller is told of an error that is part of an answer."""
-        return self._handler.conceal(error, request_id)
+    def redact(self, error: RemoteError, request_id: str) -> RemoteError:
+        """The error as the caller may see it, inside an answer."""
+        return self._handler.redact(error, request_id)
 
     @property
     def origin(self) -> bytes:
-        """The origin of the page that reads the answer, where it is another one."""
+        """The allowed origin of the page that reads the answer, or b""."""
         return self._answering.headers.allowed_origin if self._answering is not None else b""
 
     def send_response(self, status: int, headers: list[Header], body: bytes) -> None:
-        """Answer with whatever it is, whole."""
+        """Answer with a whole response."""
         request = self._answering
         if request is None:
             return
@@ -256,7 +225,7 @@ class ServerConnection(asyncio.Protocol):
         self.finish(status)
 
     def write(self, data: bytes) -> None:
-        """A part of an answer; `finish` follows the last one."""
+        """Send a part of an answer; `finish` follows the last one."""
         if not self._transport.is_closing():
             self._transport.write(data)
 
@@ -277,14 +246,14 @@ class ServerConnection(asyncio.Protocol):
             self.on_continue()
 
     def _answer_next(self) -> None:
-        """Unless the client does not take what was written: then it waits, too."""
+        """Begin the next answer, unless the client still has to read the last one."""
         if self._waiting and self._answering is None and not self.is_full:
             if len(self._waiting) == MAX_WAITING:
                 self._transport.resume_reading()
             self._answer(*self._waiting.popleft())
 
     def _refuse_unreadable(self, error: UnreadableRequest) -> None:
-        """Answer bytes that are no request, and close."""
+        """Answer bytes that are not a request, and close."""
         if self._is_free and not self._closing:
             self._transport.write(plain_refusal(error.status, str(error)))
             self._handler.count_refusal(error.status)
@@ -299,36 +268,38 @@ class ServerConnection(asyncio.Protocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
 
-    # The server
+    # HttpServer
 
     def sweep(self, now: float, keep_alive_s: float) -> None:
-        """Close it when nothing has come for too long."""
+        """Close the connection if nothing has arrived for too long."""
         if not self._is_free:
-            self._reader.read_at = now  # it is idle from its answer on
+            self._parser.read_at = now  # idle time begins with the last answer
             return
         unsent = self._transport.get_write_buffer_size()
-        if unsent != self._unsent_bytes:  # a slow client, but it takes its answer
-            self._unsent_bytes, self._reader.read_at = unsent, now
+        if unsent != self._unsent_bytes:  # slow, but it reads its answer
+            self._unsent_bytes, self._parser.read_at = unsent, now
             return
         if self._closing or unsent:
-            if now - self._reader.read_at > keep_alive_s:
-                self._transport.abort()  # its client does not take its last bytes
-        elif self._reader.is_late(now, keep_alive_s):
-            if self._reader.is_at_rest:
+            if now - self._parser.read_at > keep_alive_s:
+                self._transport.abort()  # the client does not read its last bytes
+        elif self._parser.is_late(now, keep_alive_s):
+            if self._parser.is_at_rest:
                 self._closing = True
                 self._transport.close()
             else:
-                self._refuse_unreadable(UnreadableRequest(408, "the request did not come in time"))
+                self._refuse_unreadable(
+                    UnreadableRequest(408, "the request did not arrive in time")
+                )
 
     def wind_down(self) -> None:
-        """Say in the answer to what was asked that it is the last one here."""
+        """Make the answer to the last request received the connection's last."""
         if self._waiting:
             self._waiting[-1][0].keep_alive = False
         elif self._answering is not None:
             self._answering.keep_alive = False
 
     def shut_down(self) -> None:
-        """Close it, once the answers to what was asked are written."""
+        """Close the connection once its current answer is written."""
         if self._answering is None:
             self._transport.close()
         else:

@@ -1,6 +1,6 @@
-"""Who answers a request: one call, a stream, a batch of calls. Runs in: host.
+"""Answers to calls: one result, a stream of values, a batch. Runs in: host.
 
-Each is the caller that a pool's call answers to, and the exchange that a connection waits for.
+Each exchange is the `Caller` that a pool answers, and the `Exchange` that a connection waits for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from jshost.pool.batch import Batch
 from jshost.pool.pool import PendingCall, Pool
 from jshost.protocol import frames, values
 from jshost.protocol.multipart import encode_runs
-from jshost.server.http.connection import ServerConnection
+from jshost.server.http.handler import Responder, ResultSender
 from jshost.server.http.responses import (
     LAST_CHUNK,
     error_event,
@@ -29,23 +29,23 @@ CREDIT_BYTES = frames.STREAM_WINDOW_BYTES // 4
 class CallExchange:
     """One call, one answer."""
 
-    __slots__ = ("_connection", "pending", "pool")
+    __slots__ = ("_sender", "pending", "pool")
 
-    def __init__(self, connection: ServerConnection, pool: Pool) -> None:
-        self._connection = connection
+    def __init__(self, sender: ResultSender, pool: Pool) -> None:
+        self._sender = sender
         self.pool = pool
         self.pending: PendingCall | None = None
 
     def on_result(self, payload: bytes) -> None:
-        self.pending = None  # which refers to us: work for the garbage collector otherwise
-        self._connection.send_result(payload)
+        self.pending = None  # breaks a reference cycle: no work for the garbage collector
+        self._sender.send_result(payload)
 
     def on_chunk(self, payload: bytes) -> None:
-        raise frames.FrameError("a CHUNK came for a call that asked for no stream")
+        raise frames.FrameError("a CHUNK arrived for a call that is not a stream")
 
     def on_error(self, error: RemoteError) -> None:
         self.pending = None
-        self._connection.send_error(error)
+        self._sender.send_error(error)
 
     def abandon(self) -> None:
         if self.pending is not None:
@@ -56,11 +56,15 @@ class CallExchange:
 
 
 class StreamExchange:
-    """One call whose values are sent as they come, as fast as its reader takes them.
+    """One call whose values are sent as they arrive, as fast as the client reads them.
 
-    What one read of the worker's channel brought is sent as one HTTP chunk. The worker may be a
-    window's bytes ahead of the reader: it is given credit only for what was written while the
-    connection was not full.
+    Values that arrive in one read of the worker's channel are sent as one HTTP chunk. The worker
+    may be at most a window of bytes ahead of the client: it gets credit only for bytes written
+    while the connection was not full.
+
+    Args:
+        chunked: whether the client understands chunked transfer coding (HTTP/1.1).
+        soon: runs a function in the next turn of the loop (`loop.call_soon`).
     """
 
     __slots__ = ("_chunked", "_connection", "_events", "_owed", "_request_id", "_soon", "_started",
@@ -68,7 +72,7 @@ class StreamExchange:
 
     def __init__(
         self,
-        connection: ServerConnection,
+        connection: Responder,
         pool: Pool,
         request_id: str,
         chunked: bool,
@@ -97,11 +101,11 @@ class StreamExchange:
 
     def on_error(self, error: RemoteError) -> None:
         self.pending = None
-        if not (self._started or self._events):  # nothing was sent: a status says it better
+        if not (self._started or self._events):  # nothing is sent yet: answer with a status
             self._connection.send_error(error)
             return
-        told = self._connection.conceal(error, self._request_id)
-        self._events.append(error_event(told))
+        redacted = self._connection.redact(error, self._request_id)
+        self._events.append(error_event(redacted))
         self._end()
 
     def abandon(self) -> None:
@@ -133,15 +137,15 @@ class StreamExchange:
 
 
 class BatchExchange:
-    """A batch of calls in one request; they are answered in one response.
+    """A batch of calls: many in one request, answered in one response.
 
     Args:
-        make: makes the batch, given what to call once it is answered.
+        make: makes the batch; its argument is called once every call is answered.
     """
 
     def __init__(
         self,
-        connection: ServerConnection,
+        connection: Responder,
         request_id: str,
         make: Callable[[Callable[[], None]], Batch],
     ) -> None:
@@ -159,12 +163,15 @@ class BatchExchange:
         pass
 
     def _send(self) -> None:
-        batch, self._batch = self._batch, None  # which refers to us, and has all the answers
+        batch, self._batch = (
+            self._batch,
+            None,
+        )  # breaks a reference cycle that holds all the answers
         assert batch is not None
         answers = [
             answer
             if isinstance(answer, bytes)
-            else self._connection.conceal(answer, self._request_id)
+            else self._connection.redact(answer, self._request_id)
             for answer in batch.answers
         ]
         content_type, body = encode_runs(values.answer_runs(answers))

@@ -1,4 +1,4 @@
-"""Listening, and what all connections have in common. Runs in: host."""
+"""Accepts connections, limits them and closes idle ones. Runs in: host."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import sys
 import time
 from typing import cast
 
-from jshost.server.http.connection import RequestHandler, ServerConnection
+from jshost.server.http.connection import ServerConnection
+from jshost.server.http.handler import RequestHandler
 from jshost.server.http.listeners import BACKLOG
 from jshost.server.http.responses import RETRY_AFTER_S, plain_refusal
 
@@ -20,12 +21,12 @@ REFUSED_S = 0.5
 
 
 class HttpServer:
-    """Accepts connections on sockets that listen already.
+    """The open connections of a host, and the sockets they are accepted from.
 
     Args:
         handler: answers their requests.
         keep_alive_s: how long a connection may wait for its next request.
-        max_connections: how many there may be; whoever comes then gets a 503.
+        max_connections: how many may be open; further ones get a 503.
     """
 
     def __init__(
@@ -41,7 +42,11 @@ class HttpServer:
         self._accepting: set[asyncio.Task[object]] = set()
 
     async def start(self, listeners: list[socket.socket], own: list[socket.socket]) -> None:
-        """Accept from all of them; from our own ones, `stop_accepting` takes the last who wait."""
+        """Accept connections from `listeners`, which are listening already.
+
+        Args:
+            own: those that close when this host ends; see `stop_accepting`.
+        """
         loop = asyncio.get_running_loop()
         self._listeners = own
         for listener in listeners:
@@ -52,8 +57,11 @@ class HttpServer:
         self._plan_sweep()
 
     def stop_accepting(self) -> None:
-        """Accept whoever waits to be, and nobody else: those would be reset, and not know whether
-        they had been heard."""
+        """Accept the connections in the backlog of our own sockets, then no more.
+
+        The system resets connections that are still in the backlog when their socket closes: their
+        clients could not know whether the host had read their requests.
+        """
         loop = asyncio.get_running_loop()
         for listener in self._listeners:
             with contextlib.suppress(OSError):
@@ -69,17 +77,17 @@ class HttpServer:
             server.close()
 
     def wind_down(self) -> None:
-        """Make the answer that each connection waits for its last."""
+        """Make the next answer on each connection its last."""
         for connection in list(self._connections):
             connection.wind_down()
 
     def shut_down(self) -> None:
-        """Close each connection, once its answers are written."""
+        """Close each connection once its answers are written."""
         for connection in list(self._connections):
             connection.shut_down()
 
     def count(self) -> int:
-        """How many connections there are."""
+        """How many connections are open."""
         return len(self._connections)
 
     @property
@@ -112,7 +120,7 @@ class HttpServer:
 
 
 class RefusedConnection(asyncio.Protocol):
-    """A connection over the limit: whatever it asks, it is told to come back."""
+    """A connection over the limit: it gets a 503 and is closed."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -124,7 +132,7 @@ class RefusedConnection(asyncio.Protocol):
             "maxConnections (max_connections in Python), or use fewer."
         )
         made.write(plain_refusal(503, text, (b"retry-after", b"%d" % RETRY_AFTER_S)))
-        # Closed with a request unread, it would be reset, and the answer might be lost.
+        # Closing with a request unread would reset the connection and could lose the answer.
         asyncio.get_running_loop().call_later(REFUSED_S, made.close)
         if made.can_write_eof():
             made.write_eof()

@@ -1,7 +1,7 @@
-"""Heads of requests that have been seen before, and need not be parsed again. Runs in: host.
+"""A cache of parsed request heads. Runs in: host.
 
-A client's calls of one function differ in the hash, the length of the body and the body itself. The
-first one is parsed, and looked at, as any request is; the next ones are recognized by their bytes.
+A client's calls of one function differ in the hash, the length of the body and the body itself.
+The first one is parsed and checked as any request is; later ones are recognized by their bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["KnownHeads"]
 
 MAX_HEADS = 256
 MAX_BYTES = 4096
-"""A longer head is parsed each time: what is remembered is bounded."""
+"""A longer head is parsed each time, so that the cache is bounded."""
 LINE_END = b" HTTP/1.1"
 LINE = re.compile(rb"POST /[^ ?]*\?hash=[0-9a-f]{40} HTTP/1\.1")
 HASH_END = -len(LINE_END)
@@ -29,14 +29,14 @@ class _Known(NamedTuple):
 
 
 class KnownHeads:
-    """What one host remembers; all of its connections share it."""
+    """The heads that a host has admitted; all its connections share them."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, bytes], _Known] = {}
 
     def recognize(self, data: bytes) -> IncomingRequest | None:
-        """The request in `data`, where that is one whole request with a known head, no more and no
-        less, and the hash is its body's; else None: it has to be parsed."""
+        """The request in `data` if that is exactly one request, its head is known and its hash is
+        right; None: it has to be parsed."""
         head, _, body = data.partition(b"\r\n\r\n")
         line, _, fields = head.partition(b"\r\n")
         fields, _, length = fields.rpartition(b" ")
@@ -53,7 +53,7 @@ class KnownHeads:
         return request
 
     def learn(self, request: IncomingRequest, call: KnownCall) -> None:
-        """Remember a request's head, where it says nothing but what all of a client's calls do."""
+        """Remember a request's head, if it holds nothing that is special to this request."""
         head, data = request.head, request.head_bytes
         if not data or len(data) > MAX_BYTES or not request.keep_alive:
             return
@@ -63,7 +63,7 @@ class KnownHeads:
         if headers.is_chunked or headers.expects_more:
             return
         if not headers.content_type:
-            return  # a body decides whether that is allowed
+            return  # that is allowed without a body only
         line, _, fields = data.partition(b"\r\n")
         if line != b"POST " + head.target + LINE_END or LINE.fullmatch(line) is None:
             return
@@ -77,12 +77,12 @@ class KnownHeads:
         self._known[line[:HASH_START], fields] = _Known(head, call)
 
     def forget(self) -> None:
-        """What was admitted may be refused from now on: the options have changed."""
+        """Forget all heads: with other options they may be refused."""
         self._known.clear()
 
 
 def _is_plain(fields: bytes, parsed: list[tuple[bytes, bytes]]) -> bool:
-    """Whether the lines are the headers that the parser found, and nothing else."""
+    """Whether the lines are exactly the headers that httptools found."""
     lines = fields.split(b"\r\n")
     if len(lines) != len(parsed) or b"\n" in fields.replace(b"\r\n", b""):
         return False

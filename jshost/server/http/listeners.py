@@ -1,4 +1,4 @@
-"""The sockets that a host listens on. Runs in: host."""
+"""The listening sockets of a host. Runs in: host."""
 
 from __future__ import annotations
 
@@ -25,24 +25,23 @@ MAX_SOCKET_PATH_BYTES = 103
 
 
 class Listeners:
-    """The sockets of a host, closed at the end of the context; unix sockets' files are removed.
+    """The listening sockets of a host. Leaving the context closes them and removes their files.
 
-    By default a TCP socket, and, for callers of the same user on this machine, a unix socket in
-    the runtime directory. With the option `uds` that one only.
+    By default there is a TCP socket, and a unix socket in the runtime directory for callers of the
+    same user on this machine. With the option `uds` there is that unix socket only.
 
     Args:
-        inherited: sockets that listen already, and go on when we end: they take the place of the
-            option's address.
+        inherited: listening sockets that stay open when we end; used in place of the option
+            `address`.
 
     Attributes:
-        sockets: what to accept connections on.
-        own: those of them that nobody has after us: who waits there to be accepted is reset when
-            they are closed.
+        sockets: where connections are accepted.
+        own: those of them that close when we end; connections in their backlog are reset then.
         url: the root URL for callers.
         port: the TCP port, or 0 where there is none.
 
     Raises:
-        ConfigError: an address cannot be had.
+        ConfigError: an address cannot be listened on.
     """
 
     def __init__(
@@ -82,18 +81,18 @@ class Listeners:
             listener.close()
 
     def unlink(self) -> None:
-        """Remove the unix sockets' files, before they are closed: another host may listen there
-        while this one ends its calls, and its file is not ours."""
+        """Remove the files of our unix sockets, before we close those: while this host drains,
+        another one may create the same file, which is not ours to remove."""
         while self._paths:
             with contextlib.suppress(OSError):
                 self._paths.pop().unlink()
 
     def turn_away(self) -> None:
-        """Let nobody else connect to our own sockets, before the last ones are accepted.
+        """Let no new connection into the backlog of our own sockets, before we empty it.
 
-        A connection that is made between the last accept and the close is reset, and its caller
-        does not know whether it was heard. So TCP connections that are only being asked for now are
-        not made: their askers ask again in a second, and are told then that nobody listens.
+        A connection that completes between the last accept and the close is reset, and its client
+        cannot know whether its request was read. So the system drops the first packet of new TCP
+        connections: clients repeat it a second later, and find that the port is closed.
         """
         self.unlink()
         for listener in self.own:
@@ -101,7 +100,7 @@ class Listeners:
 
 
 def _url_of(listener: socket.socket) -> tuple[str, int]:
-    """The root URL of whoever listens there, and its TCP port or 0."""
+    """The root URL of a listening socket, and its TCP port or 0."""
     if listener.family == socket.AF_UNIX:
         return f"unix://{listener.getsockname()}", 0
     address, port = listener.getsockname()[:2]
@@ -124,7 +123,7 @@ def _listen_unix(path: Path) -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(
-                f"{path}: another program listens there, or it is no socket. Stop that one, or "
+                f"{path}: another program listens there, or it is not a socket. Stop it, or "
                 "choose another path with --uds."
             ) from error
         raise ConfigError(
@@ -141,7 +140,7 @@ def _is_listened_to(path: Path) -> bool:
             probe.connect(str(path))
         except ConnectionRefusedError:
             return False
-        except BlockingIOError:  # so many wait there to be accepted that it takes no more
+        except BlockingIOError:  # its backlog is full
             return True
     return True
 

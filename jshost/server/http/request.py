@@ -1,22 +1,21 @@
-"""What a request says besides its body, and whether it may be asked. Runs in: host."""
+"""A parsed request: its head, its headers, its body. Runs in: host."""
 
 from __future__ import annotations
 
-import ipaddress
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 from jshost.exceptions import from_envelope
-from jshost.pool.options import HostOptions
 from jshost.protocol import values
 
-__all__ = ["Headers", "IncomingRequest", "RequestHead", "check_hash", "data_of", "is_allowed_host"]
+__all__ = ["Headers", "IncomingRequest", "KnownCall", "RequestHead", "check_hash", "data_of"]
 
-LOCAL_NAMES = ("localhost",)
+
+FUNCTION_PREFIX = "/function/"
 
 
 class Headers:
-    """The few headers that matter, out of one pass over all of them."""
+    """The headers that a host reads, found in one pass over all headers."""
 
     __slots__ = (
         "_timeout",
@@ -38,7 +37,7 @@ class Headers:
         self.host = self.origin = self.accept = self.content_type = self._timeout = b""
         self.if_none_match = self.authorization = b""
         self.allowed_origin = b""
-        """The origin of the page that asks, once it is known that it may."""
+        """The origin of the page that calls, once `AccessControl` has allowed it."""
         self.request_id = self.traceparent = ""
         self.content_length = 0
         self.is_chunked = self.expects_more = False
@@ -66,7 +65,7 @@ class Headers:
             elif name == b"if-none-match":
                 self.if_none_match = value
             elif name == b"expect" or name == b"upgrade":
-                self.expects_more = True  # than an answer
+                self.expects_more = True  # "100 Continue", or another protocol
 
     def timeout_s(self) -> float | None:
         """The caller's limit in seconds, or None.
@@ -87,9 +86,10 @@ class Headers:
         return seconds
 
     def arguments_type(self) -> str | None:
-        """The content type where the arguments are multipart/form-data, None where they are JSON.
+        """The content type if the arguments are multipart/form-data; None if they are JSON.
 
-        Raises: RequestError: they are neither.
+        Raises:
+            RequestError: they are neither.
         """
         if self.content_type == b"application/json":
             return None
@@ -116,9 +116,22 @@ class Headers:
 
 
 class RequestHead:
-    """A request's first line and headers. Requests may share one: nothing changes it."""
+    """A request's first line and headers. Nothing changes it: several requests may share one.
 
-    __slots__ = ("headers", "keep_alive", "method", "path", "query", "raw_headers", "target")
+    Attributes:
+        function: the name of the function that the path calls, or None.
+    """
+
+    __slots__ = (
+        "function",
+        "headers",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "raw_headers",
+        "target",
+    )
 
     def __init__(
         self,
@@ -132,20 +145,22 @@ class RequestHead:
         self.raw_headers = raw_headers
         self.headers = Headers(raw_headers)
         self.keep_alive = keep_alive
-        if not target.startswith(b"/"):  # "http://host/path", as proxies are asked
+        if not target.startswith(b"/"):  # "http://host/path", the form for proxies
             parts = urlsplit(target)
             target = parts.path + (b"?" + parts.query if parts.query else b"")
         raw_path, _, self.query = target.partition(b"?")
-        path = unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
-        self.path = path.decode("utf-8", "replace")
+        raw_path = unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
+        self.path = path = raw_path.decode("utf-8", "replace")
+        is_call = path.startswith(FUNCTION_PREFIX)
+        self.function = path[len(FUNCTION_PREFIX) :] if is_call else None
 
 
 class IncomingRequest:
-    """One request; whole once `body` is set.
+    """One request; complete once `body` is set.
 
     Attributes:
-        head_bytes: its head as it came, without the blank line; b"" where it came in pieces.
-        call: what is known of it already, where its head was known (`known_heads`).
+        head_bytes: its head as sent, without the blank line; b"" if it arrived in pieces.
+        call: the call it asks for, if `KnownHeads` recognized its head.
     """
 
     __slots__ = ("body", "call", "head", "head_bytes", "headers", "keep_alive", "request_id")
@@ -164,11 +179,11 @@ class IncomingRequest:
         """The target as it was sent."""
         if self.call is None:
             return self.head.target
-        return self.head_bytes.split(b" ", 2)[1]  # its head is another request's, of another hash
+        return self.head_bytes.split(b" ", 2)[1]  # `head` is shared, and has another hash
 
 
 class KnownCall(NamedTuple):
-    """What the head of a call says, once it was looked at: see `App.begin`."""
+    """The call that a request's head asks for; see `Dispatcher.begin`."""
 
     name: str
     content_type: str | None
@@ -176,16 +191,16 @@ class KnownCall(NamedTuple):
     body_limit: int
     wants_stream: bool
     is_addressed: bool
-    """Whether the URL stands for the call: it has the hash of the body, or the arguments."""
+    """Whether the URL identifies the call: it has the hash of the body, or the arguments."""
 
 
 def data_of(query: bytes) -> bytes:
-    """The arguments in the URL of a GET: the bytes of the parameter `data`, or none.
+    """The arguments in the URL of a GET: the bytes of the parameter `data`, or b"".
 
-    A space may be written as %20 or as +, a + is %2B: as forms and `encodeURIComponent` have it.
+    A space is %20 or +, a + is %2B: as forms and `encodeURIComponent` write them.
 
     Raises:
-        RequestError: there are several.
+        RequestError: the parameter is there more than once.
     """
     pairs = [pair.partition(b"=") for pair in query.split(b"&")]
     found = [value for name, _, value in pairs if name == b"data"]
@@ -196,9 +211,10 @@ def data_of(query: bytes) -> bytes:
 
 
 def check_hash(query: bytes, body: bytes) -> bool:
-    """Whether the query has the body's hash, or none (False).
+    """Whether the query has a hash, which must be the body's.
 
-    Raises: RequestError: it is another one.
+    Raises:
+        RequestError: it is a different one.
     """
     actual = values.body_hash(body)
     if query == b"hash=" + actual.encode():
@@ -215,23 +231,7 @@ def check_hash(query: bytes, body: bytes) -> bool:
     raise from_envelope({"code": "wrong_hash", "message": message})
 
 
-def is_allowed_host(header: str, options: HostOptions) -> bool:
-    """A DNS name must be ours: rebinding needs one. An address cannot be rebound."""
-    name = header.rpartition(":")[0] if header.rpartition(":")[2].isdigit() else header
-    name = name.lower().rstrip(".")
-    allowed = [entry.lower() for entry in options.allowed_hosts]
-    if name in (*LOCAL_NAMES, "", options.address.lower()) or name in allowed or "*" in allowed:
-        return True
-    if name.endswith(".localhost"):
-        return True
-    try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True
-
-
 def _safe_id(value: bytes) -> str:
-    """A caller's request id, as far as it may stand in a log line or a header."""
+    """A caller's id if it is safe in a log line and in a header, else ""."""
     text = value.decode("latin-1")
     return text if len(text) <= 128 and text.isascii() and text.isprintable() else ""

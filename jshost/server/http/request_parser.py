@@ -1,4 +1,4 @@
-"""HTTP/1.1 requests out of a connection's bytes, without I/O. Runs in: host."""
+"""Parses a connection's bytes into HTTP/1.1 requests, without I/O. Runs in: host."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from jshost.server.http.request import IncomingRequest, RequestHead
 __all__ = ["ParserOwner", "RequestParser", "UnreadableRequest"]
 
 MAX_HEAD_BYTES = 64 * 1024
-"""What a request's first line and headers may have, and trailers; a body has its own limit."""
+"""The limit for a request's first line and headers, and for trailers."""
 HEAD_S = 30.0
-"""How long a request's head may take to arrive, and how long its body may pause."""
+"""How long a head may take to arrive, and how long a body may pause."""
 
 
 class UnreadableRequest(Exception):
-    """The bytes are no request, and nothing behind them can be trusted; `status` says which way."""
+    """The bytes are not a request, and later bytes cannot be trusted; `status` is the answer."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -26,30 +26,30 @@ class UnreadableRequest(Exception):
 
 
 class ParserOwner(Protocol):
-    """Who hears of requests: the connection."""
+    """Receives the requests: the connection."""
 
     def on_head(self, request: IncomingRequest) -> int:
-        """A head has come. Returns the largest body, in bytes, that it may have.
+        """A head has arrived. Returns the largest body, in bytes, that it may have.
 
         Raises:
-            RemoteError: it is refused, whatever its body says.
+            RemoteError: the request is refused, whatever its body is.
         """
 
     def on_continue(self) -> None:
-        """The client waits to be told to send its body, which may come."""
+        """The client waits for "100 Continue" before it sends the body, and may send it."""
 
     def on_refusal(
         self, request: IncomingRequest, error: RemoteError, expects_continue: bool
     ) -> bool:
-        """The request is refused before its body has come. Returns whether it was answered, and
-        the rest of it means nothing; else `on_request` will hand it over."""
+        """A request is refused before its body has arrived. Returns whether it was answered: then
+        the rest of it is dropped. If not, `on_request` follows."""
 
     def on_request(self, request: IncomingRequest, refusal: RemoteError | None) -> None:
-        """A request is whole."""
+        """A request is complete."""
 
 
 class RequestParser:
-    """Bytes in, requests out, to its owner."""
+    """Takes bytes, and gives requests to its owner."""
 
     def __init__(self, owner: ParserOwner) -> None:
         self._owner = owner
@@ -59,28 +59,28 @@ class RequestParser:
         self._request: IncomingRequest | None = None
         self._in_head = False
         self.read_at = 0.0
-        """When something came last; set by the owner, too, for what it did not feed."""
+        """When bytes last arrived. The owner sets it too, for bytes that it did not feed."""
         self._began_at = 0.0
         self._fed_bytes = 0
         self._first_bytes = 0
-        """What was fed when the request began; some of it may be another one's."""
+        """Bytes fed up to the request's beginning; some may belong to the request before it."""
         self._head_bytes = 0
-        """What was fed since, while it has no body."""
+        """Bytes fed since then, until its body begins."""
         self._has_long_head = False
         self._expects_continue = False
         self._first = b""
-        """What was fed, while its first request's head has not come."""
+        """The bytes fed last, if a request began with them and its head is not complete."""
         self._chunks: list[bytes] = []
         self._body_bytes = 0
         self._body_limit = 0
         self._unparsed_bytes = 0
-        """So much of a body comes that the parser leaves to us: see `_ignore_upgrade`."""
+        """How much of a body httptools does not parse: see `_ignore_upgrade`."""
         self._refusal: RemoteError | None = None
         self._is_dropped = False
-        """Whether it was answered already; the rest of it is read and dropped."""
+        """Whether the request was answered already: the rest of it is dropped."""
 
     def feed(self, data: bytes, now: float) -> None:
-        """Take bytes. Raises: UnreadableRequest: they are no requests."""
+        """Parse bytes. Raises: UnreadableRequest: they are not requests."""
         self._first = data if self.is_at_rest else b""
         self.read_at = now
         self._fed_bytes = len(data)
@@ -95,7 +95,7 @@ class RequestParser:
                 data = self._ignore_upgrade(data[offer.args[0] :])
             except httptools.HttpParserCallbackError as error:
                 cause = error.__context__
-                if not isinstance(cause, ValueError):  # a mistake of ours
+                if not isinstance(cause, ValueError):  # a bug of ours
                     raise cause or error from None
                 raise UnreadableRequest(400, f"not an HTTP/1.1 request: {cause}") from cause
             except httptools.HttpParserError as error:
@@ -106,11 +106,11 @@ class RequestParser:
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether what comes next begins a request."""
+        """Whether the next byte begins a request."""
         return self._request is None and not self._in_head and not self._unparsed_bytes
 
     def is_late(self, now: float, keep_alive_s: float) -> bool:
-        """Whether what must come next has not come in time."""
+        """Whether the next bytes did not arrive in time."""
         if self._in_head:
             return now - self._began_at > HEAD_S
         return now - self.read_at > (HEAD_S if self._request is not None else keep_alive_s)
@@ -134,8 +134,8 @@ class RequestParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
-            return  # a trailer: nobody reads it
-        name, value = name.lower(), value.strip(b" \t")  # the parser leaves blanks behind a value
+            return  # a trailer: ignored
+        name, value = name.lower(), value.strip(b" \t")  # httptools leaves blanks after a value
         if name == b"expect" and value.lower() == b"100-continue":
             self._expects_continue = True
         elif name == b"host" and any(known == b"host" for known, _ in self._headers):
@@ -148,7 +148,7 @@ class RequestParser:
         if self._first_bytes + self._head_bytes > MAX_HEAD_BYTES and self._is_head_long():
             self._has_long_head = True
         if self._has_long_head:
-            return  # `feed` will say so; what follows is not looked at
+            return  # `feed` raises
         keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
         method = parser.get_method().decode("latin-1")
         head = RequestHead(method, self._target, self._headers, keep_alive)
@@ -198,13 +198,16 @@ class RequestParser:
         self._is_dropped = self._owner.on_refusal(request, error, self._expects_continue)
 
     def _ignore_upgrade(self, rest: bytes) -> bytes:
-        """ "Upgrade" is an offer (h2c, websocket) that nobody has to take. The parser takes what
-        follows for another protocol's, the request's body too; begin anew behind it."""
+        """Go on after an "Upgrade" header: it is an offer (h2c, websocket), which we decline.
+
+        httptools stops there, because another protocol could follow. So we take the request's body
+        ourselves, and a new parser continues after it.
+        """
         self._parser = httptools.HttpRequestParser(self)
         return self._take_unparsed(rest) if self._unparsed_bytes else rest
 
     def _take_unparsed(self, data: bytes) -> bytes:
-        """Take the body's bytes; returns what is behind them."""
+        """Take the body's bytes; returns the bytes after them."""
         body = data[: self._unparsed_bytes]
         if body:
             self._unparsed_bytes -= len(body)

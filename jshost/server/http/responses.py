@@ -1,4 +1,4 @@
-"""Responses as bytes: a result, an error, the events of a stream. Runs in: host."""
+"""Responses as bytes: results, errors, streams. Runs in: host."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ _RESULT_HEADS = {form: _RESULT % kind for form, kind in _TYPES.items()}
 
 
 def content_type_of(payload: bytes) -> bytes:
-    """The content type of a RESULT frame's payload, which its first byte tells."""
+    """The content type of a RESULT frame's payload, by its first byte."""
     return _TYPES.get(payload[0]) or values.content_type_of(payload).encode()
 
 
 def result_head(payload: bytes, request_id: str, keep_alive: bool) -> bytes:
-    """The head of the answer whose body is a RESULT frame's payload without its first byte."""
+    """The head of a response whose body is a RESULT frame's payload without its first byte."""
     head = _RESULT_HEADS.get(payload[0]) or _RESULT % content_type_of(payload)
     return b"%s%d\r\nx-request-id: %s\r\n%s\r\n" % (
         head,
@@ -64,7 +64,7 @@ def result_head(payload: bytes, request_id: str, keep_alive: bool) -> bytes:
 
 
 def origin_headers(origin: bytes) -> list[Header]:
-    """What lets a page of another origin read an answer (Fetch, section 3.2.3)."""
+    """The headers that let a page of another origin read a response (Fetch, section 3.2.3)."""
     return [
         (b"access-control-allow-origin", origin),
         (b"access-control-expose-headers", b"retry-after, x-request-id"),
@@ -74,7 +74,7 @@ def origin_headers(origin: bytes) -> list[Header]:
 def simple_response(
     status: int, headers: Iterable[Header], body: bytes, keep_alive: bool, has_body: bool = True
 ) -> bytes:
-    """Any other response, whole; `has_body` is False for the answer to a HEAD request."""
+    """Any other response; `has_body` is False for the answer to a HEAD request."""
     lines = [_STATUS_LINES[status]]
     for name, value in headers:
         lines += [name, b": ", value, b"\r\n"]
@@ -87,7 +87,7 @@ def simple_response(
 
 
 def plain_refusal(status: int, text: str, *more: Header) -> bytes:
-    """The whole answer, which is the connection's last."""
+    """A whole response in plain text, the last one of its connection."""
     body = f"{text}\n".encode("utf-8", "backslashreplace")
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),
@@ -132,7 +132,7 @@ def error_parts(error: RemoteError, wants_json: bool) -> tuple[int, list[Header]
 
 
 def stream_head(request_id: str, chunked: bool, origin: bytes = b"") -> bytes:
-    """The head of a stream; without `chunked` (HTTP/1.0) the connection's end is the stream's."""
+    """The head of a stream. Without `chunked` (HTTP/1.0) closing the connection ends the stream."""
     lines = b"".join(b"%s: %s\r\n" % header for header in origin_headers(origin) if origin)
     return (
         b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n"
@@ -146,5 +146,5 @@ def stream_head(request_id: str, chunked: bool, origin: bytes = b"") -> bytes:
 
 
 def http_chunk(data: bytes) -> bytes:
-    """Bytes of a body whose length nobody knows yet (RFC 9112, section 7.1)."""
+    """One chunk of a body whose length is not known yet (RFC 9112, section 7.1)."""
     return b"%x\r\n%s\r\n" % (len(data), data)

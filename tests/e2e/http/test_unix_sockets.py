@@ -219,8 +219,8 @@ def test_a_socket_in_use_is_left_alone(serve: StartHost, folder: Path, tmp_path:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("file", "another program listens there, or it is no socket"),
-        ("folder", "another program listens there, or it is no socket"),
+        ("file", "another program listens there, or it is not a socket"),
+        ("folder", "another program listens there, or it is not a socket"),
         ("missing/host.sock", "No such file"),
         ("x" * 110, "the path of a unix socket can have 103 bytes"),
     ],
