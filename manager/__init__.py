@@ -1,4 +1,4 @@
-"""The daemon that starts hosts when they are needed and stops them when they are not.
+"""The daemon that starts hosts on demand and stops them when no client needs them.
 
 Runs in: manager. Installed as `jshost_manager`.
 """

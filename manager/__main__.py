@@ -1,8 +1,8 @@
-"""The manager's entry: ``python -m jshost_manager JSON``. Runs in: manager.
+"""The entry of the manager: ``python -m jshost_manager JSON``. Runs in: manager.
 
-The JSON is ``{"folder": the user's runtime directory, "logfile": path, "version": jshost's}``. The
-process that was started forks the manager off and ends as soon as that one answers (exit code 0),
-or another one does already (also 0), or it cannot start (1, with the reason on stderr).
+The JSON is ``{"folder": the user's runtime directory, "logfile": path, "version": jshost's}``. This
+process forks the manager and waits for it. Exit code 0: a manager answers, this one or an earlier
+one. 1: it cannot start; the reason is on stderr.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def main() -> None:
         os.close(writing)
         os.waitpid(child, 0)
         with os.fdopen(reading) as pipe:
-            said = pipe.read()
-        sys.stderr.write(said)
-        sys.exit(1 if said else 0)
+            problem = pipe.read()
+        sys.stderr.write(problem)
+        sys.exit(1 if problem else 0)
     os.close(reading)
     os.setsid()
     if os.fork():
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _become_daemon(arguments: dict[str, Any], writing: int) -> None:
-    """Never returns. What is written to `writing`, until it is closed, is why it cannot start."""
+    """Never returns. Writes to `writing` why the manager cannot start, or closes it once it has."""
     code = 1
     try:
         os.chdir("/")
@@ -60,7 +60,7 @@ def _become_daemon(arguments: dict[str, Any], writing: int) -> None:
         code = 0
     except Exception as error:
         logging.getLogger("jshost_manager").exception("the manager failed")
-        with contextlib.suppress(OSError):  # closed once it had started
+        with contextlib.suppress(OSError):  # it is closed once the manager has started
             os.write(writing, f"jshost manager: {error}\n".encode())
     finally:
         logging.shutdown()
@@ -76,7 +76,7 @@ def _log_to(logfile: Path) -> None:
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger("jshost_manager").setLevel(logging.INFO)
-    logging.raiseExceptions = False  # a full disk must not stop what the manager does
+    logging.raiseExceptions = False  # a full disk must not stop the manager
 
 
 async def _serve(arguments: dict[str, Any], writing: int) -> None:

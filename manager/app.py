@@ -1,7 +1,7 @@
-"""The manager's endpoints. Runs in: manager.
+"""The manager's HTTP endpoints. Runs in: manager.
 
-Only who can read the state file knows the token; a web page does not get past its Origin or the
-name in its Host header either.
+The token is in the state file, which only this user can read. Web pages are refused by their Origin
+or by the name in their Host header.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from starlette.routing import Route
 from jshost.exceptions import ConfigError, JSHostError
 
 from .host_process import HostLaunch
-from .ledger_actions import Holder
+from .managed_host import Holder
 from .supervisor import Leaving, Supervisor
 
 __all__ = ["make_app", "make_server"]
@@ -36,23 +36,23 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_LIMIT_BYTES = 4 * 1024 * 1024
-"""An environment is in the body of a start."""
-FOREVER_S = 1e12
+"""The body of a start holds an environment."""
+MAX_TIME_S = 1e12
 
 
 class BadRequest(JSHostError):
-    """A request that is not made as it must be."""
+    """A malformed request."""
 
 
 class TooLarge(BadRequest):
-    """A body over the limit; what follows of it is not read."""
+    """A body over the limit; the rest of it is not read."""
 
     def __str__(self) -> str:
         return f"The body is too large: the limit is {BODY_LIMIT_BYTES} bytes."
 
 
 def make_app(supervisor: Supervisor, token: str, version: str) -> ASGIApp:
-    """The application, with every path behind the token."""
+    """The ASGI application; every path needs the token."""
     pages = Endpoints(supervisor, version)
     routes = [
         Route("/status", pages.status),
@@ -80,20 +80,20 @@ def make_app(supervisor: Supervisor, token: str, version: str) -> ASGIApp:
 
 
 class ManagerServer(uvicorn.Server):
-    """A server whose process handles its signals itself, and that sleeps while nobody asks."""
+    """A uvicorn server that leaves signals to its process, and sleeps between requests."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._over = asyncio.Event()
 
     def leave(self) -> None:
-        """Close the listener and the connections, and end."""
+        """Close the listener and the connections, then end."""
         self.should_exit = True
         self._over.set()
 
     async def main_loop(self) -> None:
         """Wait for `leave`; uvicorn's own loop looks ten times a second."""
-        await self.on_tick(0)  # which also sets the headers that every answer has
+        await self.on_tick(0)  # it also sets the default headers
         await self._over.wait()
 
     def capture_signals(self) -> Any:
@@ -101,14 +101,14 @@ class ManagerServer(uvicorn.Server):
 
 
 def make_server(app: ASGIApp) -> ManagerServer:
-    """A uvicorn server for the application, on a listener that the caller opens."""
+    """A uvicorn server for the application; the caller opens its socket."""
     config = uvicorn.Config(
         app,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
-        date_header=False,  # it is set once only
+        date_header=False,  # uvicorn would set it once only
         proxy_headers=False,
         timeout_graceful_shutdown=1,
     )
@@ -213,7 +213,7 @@ def _config(body: dict[str, Any]) -> str:
 def _holder(body: dict[str, Any]) -> Holder:
     pid: Any = body.get("pid")
     started_at: Any = body.get("started_at")
-    fits = isinstance(started_at, int | float) and abs(started_at) < FOREVER_S
+    fits = isinstance(started_at, int | float) and abs(started_at) < MAX_TIME_S
     if not fits or not isinstance(pid, int) or pid <= 0:
         raise BadRequest('"pid" and "started_at" must name the client\'s process.')
     return Holder(pid, float(started_at))
@@ -240,7 +240,7 @@ def _launch(body: dict[str, Any]) -> HostLaunch:
 
 
 def _is_text(value: Any) -> TypeGuard[str]:
-    """Whether it can be an argument or a variable of a process."""
+    """Whether the value can be an argument or an environment variable of a process."""
     if not isinstance(value, str) or "\0" in value:
         return False
     try:

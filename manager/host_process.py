@@ -1,4 +1,4 @@
-"""One managed host's process: started, watched and stopped. Runs in: manager."""
+"""The process of one managed host. Runs in: manager."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ["HostLaunch", "HostProcess", "StartFailed"]
+__all__ = ["HostLaunch", "HostProcess", "RunningHost", "StartFailed"]
 
 logger = logging.getLogger("jshost_manager.hosts")
 
 STOP_MARGIN_S = 5.0
-"""How much longer than its own shutdown timeout a host may take to end before it is killed."""
+"""How much longer than its shutdown timeout a host may take to end; then it is killed."""
 ERROR_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class HostLaunch:
-    """How a client wants its host to be started: as it runs itself."""
+    """How to start a host: with the interpreter, environment and folder of its client."""
 
     config: str
     python: str
@@ -36,14 +36,46 @@ class HostLaunch:
 
 
 class StartFailed(Exception):
-    """The host ended before it listened; the text is what it said."""
+    """The host ended before it listened; the message is the host's."""
+
+
+class RunningHost(Protocol):
+    """A host's process, as the supervisor uses it.
+
+    Attributes:
+        launch: how it was started.
+        status: its own `/status` at the time when it began to listen; {} before.
+        port: the port it listens on; 0 before.
+        url: its root URL, once it listens.
+    """
+
+    launch: HostLaunch
+    status: dict[str, Any]
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def uptime_s(self) -> float: ...
+
+    async def listening(self) -> None:
+        """Wait until it listens. Raises: StartFailed: it ended instead."""
+
+    async def ended(self) -> int:
+        """Wait for the end of the process; returns its exit code."""
+
+    async def stop(self) -> None:
+        """End the process, by force if it takes too long."""
 
 
 class HostProcess:
-    """A running `python -m jshost.server` and what it said of itself when it listened.
+    """A running `python -m jshost.server`, a `RunningHost`.
 
-    Its stdin is a pipe that the manager holds open: a host whose manager was killed reads EOF
-    there, and stops by itself.
+    Its stdin is a pipe that the manager holds open: when the manager is killed, the host reads EOF
+    there and stops by itself.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, launch: HostLaunch) -> None:
@@ -83,7 +115,7 @@ class HostProcess:
                 start_new_session=True,
                 limit=1 << 20,
             )
-        except (OSError, TypeError, ValueError) as error:  # the last two: a bad environment
+        except (OSError, TypeError, ValueError) as error:  # ValueError, TypeError: the environment
             raise StartFailed(f"{launch.python}: cannot be run: {error}") from error
         return cls(process, launch)
 
@@ -103,7 +135,7 @@ class HostProcess:
 
     @property
     def port(self) -> int:
-        """The port it listens on, or 0 as long as it does not."""
+        """The port it listens on; 0: it does not listen yet."""
         return int(self.status["config"]["port"]) if self.status else 0
 
     async def listening(self) -> None:
@@ -124,18 +156,17 @@ class HostProcess:
         )
 
     async def ended(self) -> int:
-        """Wait for the process's end; returns its exit code."""
+        """Wait for the end of the process; returns its exit code."""
         code = await self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()
         await asyncio.gather(*self._tasks)
         return code
 
-    async def stop(self, timeout_s: float | None = None) -> None:
-        """SIGTERM, and SIGKILL when that does not end it in time."""
-        if timeout_s is None:
-            own = self.status.get("config", {}).get("shutdownTimeout")
-            timeout_s = (own if own is not None else 60.0) + STOP_MARGIN_S
+    async def stop(self) -> None:
+        """Send SIGTERM, and SIGKILL if the process does not end in time."""
+        own_s = self.status.get("config", {}).get("shutdownTimeout")
+        timeout_s = (own_s if own_s is not None else 60.0) + STOP_MARGIN_S
         self._signal(signal.SIGTERM)
         try:
             await asyncio.wait_for(self._process.wait(), timeout_s)
@@ -149,7 +180,7 @@ class HostProcess:
                 os.kill(self.pid, number)
 
     async def _keep_stderr(self) -> None:
-        """Read it all; keep the end of what it says before its log is set up, or when it fails."""
+        """Read all of stderr and keep its end: it has the reason if the host does not start."""
         assert self._process.stderr is not None
         while data := await self._process.stderr.read(4096):
             self._stderr = (self._stderr + data)[-ERROR_BYTES:]

@@ -1,8 +1,7 @@
 """The manager's state file, and the lock that decides who is the manager. Runs in: manager.
 
-The file tells callers where the manager listens and the token it wants (mode 0600, in the user's
-runtime directory). The lock is on that directory itself, held for the manager's whole life, so
-that nothing has to be removed when the manager is killed.
+The file has the manager's port and token (mode 0600, in the user's runtime directory). The lock is
+on that directory, and held until the manager ends: a killed manager leaves no lock behind.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ STATE_FILE_NAME = "manager.json"
 class ManagerState:
     """Where a manager listens, and which process it is.
 
-    `started_at` is the process's start in seconds since the epoch, as psutil tells it.
+    Attributes:
+        started_at: the start of its process, in seconds since the epoch, by psutil.
     """
 
     port: int
@@ -33,10 +33,10 @@ class ManagerState:
     version: str
 
     def write(self, folder: Path) -> None:
-        """Make it known; whole or not at all, and readable for this user only.
+        """Write the file atomically, readable for this user only.
 
         Raises:
-            OSError: it cannot be written, say because a folder has its name.
+            OSError: it cannot be written.
         """
         temporary = folder / f"{STATE_FILE_NAME}.{self.pid}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -49,7 +49,7 @@ class ManagerState:
             raise
 
     def remove(self, folder: Path) -> None:
-        """Remove the file if it is still this manager's own."""
+        """Remove the file, unless another manager has written it."""
         path = folder / STATE_FILE_NAME
         with contextlib.suppress(OSError, ValueError):
             if json.loads(path.read_text()).get("token") == self.token:
@@ -57,7 +57,7 @@ class ManagerState:
 
 
 def lock_folder(folder: Path) -> int | None:
-    """Become this folder's one manager: a descriptor to keep, or None where there is one."""
+    """Become the one manager of this folder: a descriptor to keep open; None: there is one."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Carries out what the ledger decides. Runs in: manager."""
+"""Starts, watches and stops hosts as the ledger decides. Runs in: manager."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import itertools
 import logging
 import math
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,12 @@ import psutil
 
 from jshost.exceptions import ConfigError, JSHostError, ProcessError
 
-from .host_process import HostLaunch, HostProcess, StartFailed
+from .host_process import HostLaunch, HostProcess, RunningHost, StartFailed
 from .ledger import Ledger
 from .ledger_actions import (
     Action,
     ExitManager,
     Grant,
-    Holder,
-    HostState,
     Refusal,
     Refuse,
     ReportStopped,
@@ -30,19 +29,21 @@ from .ledger_actions import (
     StopHost,
     Timeouts,
 )
+from .liveness import Liveness
+from .managed_host import Holder, HostState
 
 __all__ = ["Leaving", "Supervisor"]
 
 logger = logging.getLogger("jshost_manager")
 
 GAVE_UP = 1
-"""The exit code of a host that had listened, and cannot go on."""
+"""The exit code of a host whose pools cannot go on."""
 HOLDER_POLL_S = 0.5
-"""How often the processes of holders are looked at: a killed one is noticed within a second."""
+"""How often the holders' processes are checked: a killed one is noticed within a second."""
 
 
 class Leaving(JSHostError):
-    """The manager is on its way out; its client must start another one."""
+    """The manager is about to end; its client must start another one."""
 
 
 _REFUSALS: dict[Refusal, type[JSHostError]] = {
@@ -52,18 +53,30 @@ _REFUSALS: dict[Refusal, type[JSHostError]] = {
 
 
 class Supervisor:
-    """The hosts of one manager, and the requests that wait for them.
+    """The host processes of one manager, and the requests that wait for them.
 
     Args:
-        folder: the user's runtime directory, where hosts leave their records.
+        folder: the user's runtime directory, where hosts write their records.
+        spawn: starts a host's process; raises `StartFailed`.
+        find_dead: says which of these holders' processes have ended.
+
+    Attributes:
+        over: set once the manager must end.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        spawn: Callable[[HostLaunch, int], Awaitable[RunningHost]] = HostProcess.spawn,
+        find_dead: Callable[[set[Holder]], list[Holder]] | None = None,
+    ) -> None:
         self._folder = folder
+        self._spawn = spawn
+        self._find_dead = find_dead or Liveness().find_dead
         self.over = asyncio.Event()
         self._ledger = Ledger(Timeouts(), time.monotonic())
         self._launches: dict[str, HostLaunch] = {}
-        self._processes: dict[str, HostProcess] = {}
+        self._processes: dict[str, RunningHost] = {}
         self._ports: dict[str, int] = {}
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[bool]] = {}
@@ -75,15 +88,15 @@ class Supervisor:
     # Requests
 
     async def connect(self, launch: HostLaunch, holder: Holder | None) -> dict[str, Any]:
-        """Start the host where none runs, and count the holder (None: nobody holds it).
+        """Start the host if it does not run, and add the holder (None: start it only).
 
         Returns:
             ``{config, url, pid, logfile, restarted}``
 
         Raises:
-            ConfigError: its config does not load; the text is the host's own.
+            ConfigError: its config does not load; the message is the host's.
             ProcessError: it was stopped meanwhile, did not start in time, or has ended for good;
-                the text names its log.
+                the message names its log.
         """
         config = launch.config
         if self._ledger.state(config) in (None, HostState.STOPPING):
@@ -104,7 +117,7 @@ class Supervisor:
         return {**described, "restarted": restarted}
 
     async def restart(self, launch: HostLaunch) -> dict[str, Any]:
-        """Replace the host's process, on the same port; raises as `connect`."""
+        """Replace the host's process, on the same port. Raises: as `connect`."""
         if self._ledger.state(launch.config) in (None, HostState.STOPPING):
             self._launches[launch.config] = launch
         number, answer = self._wait()
@@ -113,18 +126,19 @@ class Supervisor:
         return {**self._describe_process(launch.config), "restarted": True}
 
     async def stop(self, config: str) -> None:
-        """Stop the host whoever holds it, and wait until it is gone."""
+        """Stop the host, even if clients hold it, and wait until it has ended."""
         number, answer = self._wait()
         self._act(self._ledger.stop(config, number, time.monotonic()))
         await answer
 
     async def stop_all(self) -> None:
-        """Stop every host and then the manager."""
+        """Stop every host, then the manager."""
         number, answer = self._wait()
         self._act(self._ledger.stop_all(number, time.monotonic()))
         await answer
 
     def disconnect(self, config: str, holder: Holder) -> None:
+        """The client no longer needs the host."""
         self._act(self._ledger.disconnect(config, holder, time.monotonic()))
 
     def describe(self) -> list[dict[str, Any]]:
@@ -178,7 +192,7 @@ class Supervisor:
     def _settle(self, waiter: object, outcome: bool | JSHostError) -> None:
         assert isinstance(waiter, int)
         future = self._waiting.pop(waiter)
-        if future.done():  # its request was given up
+        if future.done():  # its client has disconnected
             return
         if isinstance(outcome, bool):
             future.set_result(outcome)
@@ -186,21 +200,21 @@ class Supervisor:
             future.set_exception(outcome)
 
     async def _start(self, config: str, port: int) -> None:
-        """Start a host and stay with it to its end."""
+        """Start a host, and report to the ledger until it has ended."""
         launch = self._launches[config]
         try:
-            process = await HostProcess.spawn(launch, port)
+            process = await self._spawn(launch, port)
         except StartFailed as error:
             self._act(self._ledger.start_failed(config, str(error), time.monotonic()))
             return
         self._processes[config] = process
         logger.info("started host %d of %s", process.pid, config)
-        if self._ledger.state(config) is HostState.STOPPING:  # said while there was no process yet
+        if self._ledger.state(config) is HostState.STOPPING:  # decided before it had a process
             self._run(process.stop())
         try:
             await process.listening()
         except StartFailed as error:
-            self._bury(config)
+            self._forget(config)
             logger.error("the host of %s did not start: %s", config, error)
             self._act(self._ledger.start_failed(config, str(error), time.monotonic()))
             return
@@ -209,12 +223,12 @@ class Supervisor:
         self._act(self._ledger.started(config, time.monotonic(), timeout_s or math.inf))
         code = await process.ended()
         logger.info("host %d of %s has ended with %d", process.pid, config, code)
-        self._bury(config)
-        for_good = code == GAVE_UP and _may_not_respawn(process.status["config"])
-        self._act(self._ledger.exited(config, time.monotonic(), for_good))
+        self._forget(config)
+        is_final = code == GAVE_UP and _may_not_respawn(process.status["config"])
+        self._act(self._ledger.exited(config, time.monotonic(), is_final))
 
-    def _bury(self, config: str) -> None:
-        """Remove what a host that was killed has left in the runtime directory."""
+    def _forget(self, config: str) -> None:
+        """Remove the files of an ended host from the runtime directory, if it left any."""
         process = self._processes.pop(config)
         for suffix in ("json", "sock"):
             for path in self._folder.glob(f"host-*-{process.pid}.{suffix}"):
@@ -224,15 +238,11 @@ class Supervisor:
     # Time
 
     async def _watch_holders(self) -> None:
-        seen: dict[Holder, psutil.Process] = {}
         while True:
             await asyncio.sleep(HOLDER_POLL_S)
-            holders = self._ledger.holders()
-            seen = {holder: process for holder, process in seen.items() if holder in holders}
-            for holder in holders:
-                if not is_alive(holder, seen):
-                    logger.info("client %d is gone", holder.pid)
-                    self._act(self._ledger.holder_gone(holder, time.monotonic()))
+            for holder in self._find_dead(self._ledger.holders()):
+                logger.info("client %d is gone", holder.pid)
+                self._act(self._ledger.holder_gone(holder, time.monotonic()))
 
     def _plan_tick(self) -> None:
         if self._timer is not None:
@@ -255,28 +265,13 @@ class Supervisor:
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            logger.critical("the manager has failed, and ends", exc_info=task.exception())
+            logger.critical("the manager has failed and ends", exc_info=task.exception())
             self.over.set()
 
 
 def _may_not_respawn(config: dict[str, Any]) -> bool:
-    """Whether the host, or one of its pools, ends with its worker."""
+    """Whether the host, or one of its pools, must not replace a dead worker."""
     return any(each.get("respawn") is False for each in (config, *config.get("pools", ())))
-
-
-def is_alive(holder: Holder, seen: dict[Holder, psutil.Process]) -> bool:
-    """Whether this very process still runs. One that was seen before is known by more than the
-    time of its start, which is another one when the clock is set."""
-    try:
-        process = seen.get(holder)
-        if process is None:
-            process = psutil.Process(holder.pid)
-            if abs(process.create_time() - holder.started_at) >= 1.0:
-                return False
-            seen[holder] = process
-        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
 
 
 def _process_name(pid: int) -> str:

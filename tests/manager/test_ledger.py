@@ -12,13 +12,9 @@ from collections.abc import Callable
 import pytest
 from jshost_manager.ledger import Ledger
 from jshost_manager.ledger_actions import (
-    TRANSITIONS,
     Action,
     ExitManager,
     Grant,
-    Holder,
-    HostState,
-    IllegalTransition,
     Refusal,
     Refuse,
     ReportStopped,
@@ -26,6 +22,7 @@ from jshost_manager.ledger_actions import (
     StopHost,
     Timeouts,
 )
+from jshost_manager.managed_host import TRANSITIONS, Holder, HostState, IllegalTransition
 
 APP = "/app/host.config.py"
 SHOP = "/shop/host.config.js"
@@ -304,15 +301,15 @@ def test_the_death_of_an_idle_host_is_nobodys_loss() -> None:
 # A host ends for good
 
 
-def bereft() -> Ledger:
+def barred() -> Ledger:
     """At 2.0 the host that ANN and BEN held has ended for good."""
     ledger = running(ANN, BEN)
-    assert ledger.exited(APP, 2.0, for_good=True) == []
+    assert ledger.exited(APP, 2.0, is_final=True) == []
     return ledger
 
 
-def test_who_held_a_host_that_ended_for_good_gets_no_other_one() -> None:
-    ledger = bereft()
+def test_who_held_a_host_that_ended_is_final_gets_no_other_one() -> None:
+    ledger = barred()
     for waiter, holder in enumerate([ANN, ANN, BEN]):
         (refusal,) = ledger.connect(APP, holder, waiter, 1000.0)
         assert isinstance(refusal, Refuse)
@@ -322,7 +319,7 @@ def test_who_held_a_host_that_ended_for_good_gets_no_other_one() -> None:
 
 
 def test_a_new_program_gets_another_one() -> None:
-    ledger = bereft()
+    ledger = barred()
     newcomer = Holder(ANN.pid, 1000.0)
     assert ledger.connect(APP, newcomer, 1, 1001.0) == [StartHost(APP)]
     assert ledger.started(APP, 1002.0) == [Grant(1, APP)]
@@ -331,7 +328,7 @@ def test_a_new_program_gets_another_one() -> None:
 
 
 def test_the_manager_stays_as_long_as_they_live_also_when_they_disconnect() -> None:
-    ledger = bereft()
+    ledger = barred()
     assert ledger.holders() == {ANN, BEN}, "their end must still be seen"
     assert ledger.next_wake == math.inf
     assert ledger.disconnect(APP, ANN, 3.0) == []
@@ -341,7 +338,7 @@ def test_the_manager_stays_as_long_as_they_live_also_when_they_disconnect() -> N
 
 
 def test_a_stop_or_restart_by_hand_forgives() -> None:
-    stopped, restarted = bereft(), bereft()
+    stopped, restarted = barred(), barred()
     assert stopped.stop(APP, 1, 3.0) == [ReportStopped(1), ExitManager()]
     assert restarted.restart(APP, 1, 3.0) == [StartHost(APP)]
     assert restarted.started(APP, 4.0) == [Grant(1, APP)]
@@ -351,13 +348,13 @@ def test_a_stop_or_restart_by_hand_forgives() -> None:
 def test_who_does_not_hold_it_loses_nothing() -> None:
     ledger = running(ANN)
     ledger.disconnect(APP, ANN, 2.0)
-    assert ledger.exited(APP, 3.0, for_good=True) == [ExitManager()]
+    assert ledger.exited(APP, 3.0, is_final=True) == [ExitManager()]
 
 
-def test_an_end_that_was_asked_for_is_not_for_good() -> None:
+def test_an_end_that_was_asked_for_is_not_is_final() -> None:
     ledger = running(ANN)
     ledger.restart(APP, 1, 2.0)
-    assert ledger.exited(APP, 2.5, for_good=True) == [StartHost(APP, again=True)]
+    assert ledger.exited(APP, 2.5, is_final=True) == [StartHost(APP, again=True)]
 
 
 # By hand

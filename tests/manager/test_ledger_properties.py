@@ -19,7 +19,6 @@ from jshost_manager.ledger_actions import (
     Action,
     ExitManager,
     Grant,
-    Holder,
     Refusal,
     Refuse,
     ReportStopped,
@@ -28,6 +27,7 @@ from jshost_manager.ledger_actions import (
     Timeouts,
 )
 from support.extent import examples
+from jshost_manager.managed_host import Holder
 
 CONFIGS = ["/a/host.config.py", "/b/host.config.js"]
 HOLDERS = [Holder(1, 10.0), Holder(2, 10.0), Holder(2, 20.0)]
@@ -70,7 +70,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.answers: Counter[Hashable] = Counter()
         self.processes: dict[str, Process] = {}
         self.lost: set[tuple[str, Holder]] = set()
-        self.bereft: set[tuple[str, Holder]] = set()
+        self.barred: set[tuple[str, Holder]] = set()
         self.forgotten: set[Hashable] = set()
         """Waiters whose manager was killed."""
 
@@ -82,7 +82,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = Ledger(POLICY, self.now)
         self.held: set[tuple[str, Holder]] = set()
         self.lost = set()
-        self.bereft = set()
+        self.barred = set()
         self.wishes: dict[Hashable, Wish] = {}
         self.may_stop: set[str] = set()
         """Configs that may be stopped though somebody holds them."""
@@ -168,7 +168,7 @@ class LedgerMachine(RuleBasedStateMachine):
             case Refusal.LEAVING:
                 assert self.leaving or self.exits
             case Refusal.NO_RESPAWN:
-                assert (wish.config, wish.holder) in self.bereft
+                assert (wish.config, wish.holder) in self.barred
             case Refusal.START_TIMEOUT:
                 process = self.processes[str(wish.config)]
                 assert process.began + POLICY.start_timeout_s <= self.now
@@ -181,7 +181,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def is_anything_left(self) -> bool:
         stays = self.now < self.stay_until
-        return bool(self.processes or self.wishes or self.lost or self.bereft or stays)
+        return bool(self.processes or self.wishes or self.lost or self.barred or stays)
 
     def let_go(self, config: str, holder: Holder) -> None:
         self.lost.discard((config, holder))
@@ -201,7 +201,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.may_stop.add(config)
 
     def forgive(self, config: str) -> None:
-        self.bereft = {claim for claim in self.bereft if claim[0] != config}
+        self.barred = {claim for claim in self.barred if claim[0] != config}
 
     def fail_start(self, config: str) -> None:
         """Who waits is refused; who had the host before a restart has lost it."""
@@ -219,7 +219,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(config=configs, holder=holders)
     def connect(self, config: str, holder: Holder) -> None:
         waiter = self.wish(config, holder)
-        if not (self.leaving or self.exits or (config, holder) in self.bereft):
+        if not (self.leaving or self.exits or (config, holder) in self.barred):
             self.held.add((config, holder))
             self.stay_until = -math.inf
         self.carry_out(self.ledger.connect(config, holder, waiter, self.now))
@@ -244,7 +244,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def lose_holder(self, holder: Holder) -> None:
         for config in CONFIGS:
             self.let_go(config, holder)
-            self.bereft.discard((config, holder))
+            self.barred.discard((config, holder))
         self.carry_out(self.ledger.holder_gone(holder, self.now))
         assert not any(wish.holder == holder for wish in self.wishes.values())
 
@@ -307,25 +307,25 @@ class LedgerMachine(RuleBasedStateMachine):
         self.carry_out(self.ledger.start_failed(config, {"message": "no"}, self.now))
 
     @precondition(lambda self: self.processes)
-    @rule(data=st.data(), for_good=st.booleans())
-    def die(self, data: st.DataObject, for_good: bool) -> None:
+    @rule(data=st.data(), is_final=st.booleans())
+    def die(self, data: st.DataObject, is_final: bool) -> None:
         """A process ends: because it was told to, or by itself."""
-        self.gone(data.draw(st.sampled_from(sorted(self.processes))), for_good)
+        self.gone(data.draw(st.sampled_from(sorted(self.processes))), is_final)
 
-    def gone(self, config: str, for_good: bool = False) -> None:
+    def gone(self, config: str, is_final: bool = False) -> None:
         process = self.processes.pop(config)
         wanted = bool(self.pending(config))
         if not process.stopping:
             if process.listens:
                 ours = {claim for claim in self.held if claim[0] == config}
-                if for_good:
-                    self.bereft |= ours
+                if is_final:
+                    self.barred |= ours
                 else:
                     self.lost |= ours
                 self.held -= ours
             else:
                 self.fail_start(config)
-        self.carry_out(self.ledger.exited(config, self.now, for_good))
+        self.carry_out(self.ledger.exited(config, self.now, is_final))
         follows = config in self.processes
         assert follows == (process.stopping and wanted), "another starts when one is wanted"
 
@@ -401,7 +401,7 @@ class LedgerMachine(RuleBasedStateMachine):
             else:
                 expected = "running" if held else "idle"
             assert shown[config]["state"] == expected
-        watched = {holder for _, holder in self.held | self.lost | self.bereft}
+        watched = {holder for _, holder in self.held | self.lost | self.barred}
         assert self.ledger.holders() == watched
 
     @invariant()
@@ -422,7 +422,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 dues.append(process.began + POLICY.start_timeout_s)
             elif not self.is_held(config):
                 dues.append(process.free_since + process.timeout_s)
-        if not (self.processes or self.wishes or self.lost or self.bereft or self.exits):
+        if not (self.processes or self.wishes or self.lost or self.barred or self.exits):
             dues.append(self.stay_until)
         return dues
 
