@@ -169,7 +169,7 @@ def test_the_walk_sees_the_imports_that_there_are() -> None:
     python, javascript = GRAPHS["Python"], GRAPHS["JavaScript"]
     assert "jshost.pool.scheduling.scheduler" in python["jshost.pool.pool"]
     assert "jshost.manager" in python["jshost.host"], "inside of a function"
-    assert "starlette.applications" in imports_of(MODULES["jshost.server.app"])
+    assert "starlette.applications" in imports_of(MODULES["jshost.server.pages"])
     assert "pool/channel.mjs" in javascript["pool/pool.mjs"]
     assert "pool/process.mjs" in javascript["pool/channel.mjs"], "in a comment"
     assert "client/function.mjs" in javascript["index.mjs"], "exported again"
