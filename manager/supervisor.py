@@ -59,6 +59,7 @@ class Supervisor:
         folder: the user's runtime directory, where hosts write their records.
         spawn: starts a host's process; raises `StartFailed`.
         find_dead: says which of these holders' processes have ended.
+        timeouts: the ledger's.
 
     Attributes:
         over: set once the manager must end.
@@ -69,12 +70,13 @@ class Supervisor:
         folder: Path,
         spawn: Callable[[HostLaunch, int], Awaitable[RunningHost]] = HostProcess.spawn,
         find_dead: Callable[[set[Holder]], list[Holder]] | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self._folder = folder
         self._spawn = spawn
         self._find_dead = find_dead or Liveness().find_dead
         self.over = asyncio.Event()
-        self._ledger = Ledger(Timeouts(), time.monotonic())
+        self._ledger = Ledger(timeouts or Timeouts(), time.monotonic())
         self._launches: dict[str, HostLaunch] = {}
         self._processes: dict[str, RunningHost] = {}
         self._ports: dict[str, int] = {}
