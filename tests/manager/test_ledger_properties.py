@@ -26,8 +26,8 @@ from jshost_manager.ledger_actions import (
     StopHost,
     Timeouts,
 )
-from support.extent import examples
 from jshost_manager.managed_host import Holder
+from support.extent import examples
 
 CONFIGS = ["/a/host.config.py", "/b/host.config.js"]
 HOLDERS = [Holder(1, 10.0), Holder(2, 10.0), Holder(2, 20.0)]
