@@ -1,1 +1,1 @@
-"""Workers and the calls that they run, whoever owns them. Runs in: host, embedding programs."""
+"""Owns workers, and sends calls to them. Runs in: host, programs that embed."""

@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from jshost.pool.loop import Handle, Loop
-from jshost.pool.scheduling.scheduler import Scheduler
 
 __all__ = ["Alarm"]
+
+
+class Planner(Protocol):
+    """The scheduler."""
+
+    @property
+    def next_wake(self) -> float:
+        """When it wants to be asked next, in monotonic seconds."""
 
 
 class Alarm:
@@ -22,7 +30,7 @@ class Alarm:
         at: when it rings; infinity while it is not set.
     """
 
-    def __init__(self, scheduler: Scheduler, loop: Loop, ring: Callable[[], None]) -> None:
+    def __init__(self, scheduler: Planner, loop: Loop, ring: Callable[[], None]) -> None:
         self.at = math.inf
         self._scheduler = scheduler
         self._loop = loop

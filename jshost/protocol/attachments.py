@@ -9,13 +9,13 @@ import json
 import math
 from typing import Any
 
-__all__ = ["Refused", "attach", "detach", "token"]
+__all__ = ["NoForm", "attach", "detach", "token"]
 
 DEEPEST = 500
 LONGEST_PATH = 200
 
 
-class Refused(Exception):
+class NoForm(Exception):
     """A value has no form. The text names its place; `kind` is the class of the error to raise."""
 
     def __init__(self, text: str, kind: type[Exception]) -> None:
@@ -31,13 +31,13 @@ def detach(value: Any, encoder: json.JSONEncoder, what: str) -> tuple[Any, dict[
         what: what to call the value in an error: "argument".
 
     Raises:
-        Refused: a part of it has no form.
+        NoForm: a part of it has no form.
     """
     walk = _Walk(encoder, what)
     try:
         return walk.plain(value), walk.pieces
     except RecursionError:
-        raise Refused(f"{what}: {TOO_DEEP}", ValueError) from None
+        raise NoForm(f"{what}: {TOO_DEEP}", ValueError) from None
 
 
 TOO_DEEP = "the structure contains itself, or is too deep"
@@ -91,27 +91,22 @@ class _Walk:
                 int.__repr__(value)
             except ValueError:  # sys.get_int_max_str_digits()
                 problem = "the integer has more digits than Python writes; pass a string"
-                raise self._refused(problem, True) from None
+                raise self._no_form(problem, True) from None
             return value
         if isinstance(value, float):
             if not math.isfinite(value):
-                raise self._refused(
-                    f"{value} has no JSON form; pass None or a string instead", True
-                )
+                problem = f"{value} has no JSON form; pass None or a string instead"
+                raise self._no_form(problem, True)
             return value
         if id(value) in self._above or len(self._above) > DEEPEST:
-            raise self._refused(TOO_DEEP, True)
+            raise self._no_form(TOO_DEEP, True)
         self._above.append(id(value))
         plain: Any
         if isinstance(value, dict):
             plain = {}
             for key, item in value.items():
-                if key is not None and not isinstance(key, str | int | float | bool):
-                    problem = f"the key {key!r} is {_type_of(key)}; use a string"
-                    raise self._refused(problem)
-                if isinstance(key, float) and not math.isfinite(key):
-                    problem = f"the key {key!r} has no JSON form; use a string"
-                    raise self._refused(problem, True)
+                if type(key) is not str:
+                    self._check_key(key)
                 self._path.append(key)
                 plain[key] = self.plain(item)
                 self._path.pop()
@@ -128,6 +123,12 @@ class _Walk:
         self._above.pop()
         return plain
 
+    def _check_key(self, key: Any) -> None:
+        if key is not None and not isinstance(key, str | int | float | bool):
+            raise self._no_form(f"the key {key!r} is {_type_of(key)}; use a string")
+        if isinstance(key, float) and not math.isfinite(key):
+            raise self._no_form(f"the key {key!r} has no JSON form; use a string", True)
+
     def _encoded(self, value: Any) -> Any:
         """The encoder's result for a value; None for bytes, which are added to `pieces`."""
         if hasattr(value, "__json__") and not isinstance(value, type):
@@ -137,7 +138,7 @@ class _Walk:
         except TypeError:
             data = self._bytes_of(value)
         if data is None:
-            raise self._refused(f"{_type_of(value)} has no JSON form{_hint(value)}")
+            raise self._no_form(f"{_type_of(value)} has no JSON form{_hint(value)}")
         self.pieces["".join(f"/{token(_key_text(key))}" for key in self._path)] = data
         return None
 
@@ -153,19 +154,19 @@ class _Walk:
             self._files[id(value)] = value, bytes(data)
             return self._files[id(value)][1]
         if isinstance(data, str):
-            raise self._refused('a file open in text mode; open it in binary mode, with "rb"')
+            raise self._no_form('a file open in text mode; open it in binary mode, with "rb"')
         if hasattr(data, "__await__"):
             data.close()  # else Python warns that it was never awaited
-        raise self._refused(f"its read() gave {_type_of(data)}, not bytes")
+        raise self._no_form(f"its read() gave {_type_of(data)}, not bytes")
 
-    def _refused(self, problem: str, of_value: bool = False) -> Refused:
+    def _no_form(self, problem: str, of_value: bool = False) -> NoForm:
         path = ""
         for key in self._path:
             path += f"[{key}]" if type(key) is int else f".{key}"
         if len(path) > LONGEST_PATH:
             path = f"{path[: LONGEST_PATH // 2]}…{path[-LONGEST_PATH // 2 :]}"
         where = f"{self._what} {path.removeprefix('.')}" if path else self._what
-        return Refused(f"{where}: {problem}", ValueError if of_value else TypeError)
+        return NoForm(f"{where}: {problem}", ValueError if of_value else TypeError)
 
 
 def _key_text(key: Any) -> str:

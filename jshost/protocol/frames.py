@@ -14,7 +14,28 @@ from json.encoder import encode_basestring_ascii as _quoted
 
 from jshost.protocol.results import decode_json
 
-__all__ = ["Decoder", "Frame", "FrameError", "call_frame", "encode", "split_call"]
+__all__ = [
+    "CALL",
+    "CANCEL",
+    "CHUNK",
+    "DRAIN",
+    "ERROR",
+    "LOG",
+    "MAX_PAYLOAD_BYTES",
+    "PING",
+    "PONG",
+    "READY",
+    "RESULT",
+    "STREAM_WINDOW_BYTES",
+    "Decoder",
+    "Frame",
+    "FrameError",
+    "call_frame",
+    "call_header",
+    "encode",
+    "encode_header",
+    "split_call",
+]
 
 HEADER = struct.Struct(">IIB")
 CALL_HEADER = struct.Struct(">IIBH")

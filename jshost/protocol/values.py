@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     from jshost.protocol.multipart import Run
 
 __all__ = [
+    "BYTES",
+    "BYTES_TYPE",
+    "JSON",
+    "JSON_TYPE",
+    "MULTIPART",
+    "TEXT",
     "Encoder",
     "answer_runs",
     "body_hash",
@@ -285,12 +291,12 @@ def _encode_value(value: Any, encoder: type[json.JSONEncoder], what: str) -> _En
         write = _encoders.get(encoder) or _encode(encoder)
         return write(value).encode("ascii", "surrogatepass"), None
     except (TypeError, ValueError, RecursionError):
-        from jshost.protocol.attachments import Refused, detach
+        from jshost.protocol.attachments import NoForm, detach
 
         try:
             plain, pieces = detach(value, encoder(allow_nan=False), what)
-        except Refused as refused:
-            raise refused.kind(str(refused)) from None
+        except NoForm as error:
+            raise error.kind(str(error)) from None
         if not pieces:  # the encoder itself failed: in __json__(), say
             raise
     return _encode(encoder)(plain).encode("ascii", "surrogatepass"), pieces
