@@ -159,11 +159,6 @@ class JSHost(HostRequests):
 
         return logfile_of(self.config_file)
 
-    @property
-    def managed_logfile(self) -> str | None:
-        """The log of the managed host that this process holds, as the manager named it."""
-        return self._managed["logfile"] if self._managed is not None else None
-
     def restart(self) -> None:
         """Have the manager replace the host's process, on the same port.
 

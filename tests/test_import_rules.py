@@ -53,11 +53,6 @@ WHICH_JSHOST = ("jshost.worker.main", "jshost")
 # Imports that still go the wrong way. This list only gets shorter.
 KNOWN: set[tuple[str, str]] = {
     ("client/http/deadline.mjs", "client/function.mjs"),
-    ("jshost.client.batch", "jshost.function"),
-    ("jshost.client.batch", "jshost.host"),
-    ("jshost.client.call", "jshost.function"),
-    ("jshost.embedding.api", "jshost.function"),
-    ("jshost.embedding.host", "jshost.function"),
     ("pool/memory.mjs", "pool/pool.mjs"),
     ("pool/pool.mjs", "embedding/anchor.mjs"),
     ("pool/registry.mjs", "embedding/anchor.mjs"),

@@ -1,36 +1,27 @@
-"""Many calls in one request. Runs in: callers.
-
-What travels is multipart/form-data: one part for each call, named by its function, and one part for
-each answer, named ``result`` or ``error``, in the same order.
-"""
+"""Many calls in one request. Runs in: callers."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jshost.client.call import HOST_ANSWERS_FIRST_S, report_call, timed_out
+from jshost.client.call import report_call, timed_out
 from jshost.client.hooks import OutgoingCall
-from jshost.client.http.messages import DeadlinePassed, Request, Response, batch_response
+from jshost.client.host import NO_HEADERS, BatchAnswer, BatchRequest, DeadlinePassed
 from jshost.client.settings import settings
 from jshost.client.verbosity import FUNCTION_CALL
-from jshost.exceptions import (
-    UnexpectedResponse,
-    from_envelope,
-    from_stranger,
-)
-from jshost.function import Function
+from jshost.exceptions import UnexpectedResponse
 from jshost.protocol import results, values
-from jshost.protocol.multipart import Run, decode_runs, encode_runs
+from jshost.protocol.multipart import Run
 
 if TYPE_CHECKING:
-    from jshost.host import JSHost
+    from jshost.client.call import Callee
+    from jshost.client.host import AnswerRun, Host
 
 __all__ = ["abatch", "batch"]
 
-Calls = Iterable[tuple[Function, Mapping[str, Any]]]
+Calls = Iterable[tuple["Callee", Mapping[str, Any]]]
 
 REQUEST_BYTES = 4 * 1024 * 1024
 """What one request carries; more calls are sent in several, one after the other. Hosts take 10 MB
@@ -86,26 +77,14 @@ async def abatch(calls: Calls) -> list[Any]:
 
 def _send(groups: list[_Group]) -> None:
     for group in groups:
-        try:
-            group.begin()
-            group.take(group.host.send_batch(group))
-        except Exception as error:  # noqa: BLE001  each of its calls has failed with it
-            group.fail(error)
-        except BaseException as error:
-            group.left(error)
-            raise
+        with group:
+            group.take(group.host.batch(group.begin()))
 
 
 async def _asend(groups: list[_Group]) -> None:
     for group in groups:
-        try:
-            group.begin()
-            group.take(await group.host.asend_batch(group))
-        except Exception as error:  # noqa: BLE001  each of its calls has failed with it
-            group.fail(error)
-        except BaseException as error:
-            group.left(error)
-            raise
+        with group:
+            group.take(await group.host.abatch(group.begin()))
 
 
 class _Plan:
@@ -114,11 +93,11 @@ class _Plan:
     def __init__(self, calls: Calls) -> None:
         count = 0
         self.answers: list[Any] = []
-        series: dict[tuple[JSHost, float | None], list[_Group]] = {}
-        last: Function | None = None
+        series: dict[tuple[Host, float | None], list[_Group]] = {}
+        last: Callee | None = None
         for count, (function, arguments) in enumerate(calls, 1):
             if function is not last:
-                if not isinstance(function, Function):
+                if not hasattr(function, "get_host"):
                     raise TypeError(f"call {count - 1}: needs a Function, not {function!r}")
                 key, last = (function.get_host(), function.get_timeout()), function
                 groups = series.setdefault(key, [])
@@ -142,9 +121,13 @@ class _Plan:
 
 
 class _Group:
-    """The calls to one host that travel together; a `PreparedBatch`, and an `HttpCall`."""
+    """The calls to one host that travel together.
 
-    def __init__(self, host: JSHost, timeout_s: float | None, answers: list[Any]) -> None:
+    ``with`` it: what is raised inside has failed all of them, and goes no further, unless it says
+    that the caller does not wait.
+    """
+
+    def __init__(self, host: Host, timeout_s: float | None, answers: list[Any]) -> None:
         self.host = host
         self.size = 0
         self.timeout_s = timeout_s
@@ -152,13 +135,13 @@ class _Group:
         self._answers = answers
         """Those of the whole batch."""
         self._indices: list[int] = []
-        self._functions: list[Function] = []
+        self._functions: list[Callee] = []
         self._began = 0.0
         self._is_over = False
         self._hooked: OutgoingCall | None = None
-        self._response: Response | None = None
+        self._answer: BatchAnswer | None = None
 
-    def add(self, index: int, function: Function, content_type: str, body: bytes) -> None:
+    def add(self, index: int, function: Callee, content_type: str, body: bytes) -> None:
         self._indices.append(index)
         self._functions.append(function)
         run = self.runs[-1] if self.runs else None
@@ -168,55 +151,51 @@ class _Group:
         run.contents.append(body)
         self.size += len(body)
 
-    def begin(self) -> None:
-        """It is about to be sent."""
+    def begin(self) -> BatchRequest:
+        """They are about to be sent; returns what is."""
         names = {run.name for run in self.runs}
         name = names.pop() if len(names) == 1 else "batch"
         self._began = time.monotonic()
-        self._hooked = OutgoingCall.begin(name, {}, self.timeout_s)
+        self._hooked = hooked = OutgoingCall.begin(name, {}, self.timeout_s)
+        return BatchRequest(
+            self.runs, self.timeout_s, NO_HEADERS if hooked is None else hooked.headers
+        )
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """What hooks have added, by the names that they gave."""
-        return self._hooked.headers if self._hooked is not None else {}
-
-    def request(self) -> Request:
-        """See `HttpCall`."""
-        content_type, body = encode_runs(self.runs)
-        headers = {"Content-Type": content_type, "Accept": "multipart/form-data, application/json"}
-        patience_s = None
-        if self.timeout_s is not None:
-            headers["JSHost-Timeout"] = repr(float(self.timeout_s))
-            patience_s = self.timeout_s + HOST_ANSWERS_FIRST_S
-        headers |= self.headers
-        target = f"/batch?hash={values.body_hash(body)}"
-        return Request("POST", target, headers, body, patience_s)
-
-    def take(self, response: Response | list[Run]) -> None:
-        """Read the answers. Raises: RemoteError, UnexpectedResponse: there are none."""
-        if isinstance(response, Response):
-            self._response = response
-        elif self._hooked is not None:
-            self._response = batch_response(response)
+    def take(self, answer: BatchAnswer) -> None:
+        """Read the answers. Raises: UnexpectedResponse: they are not those of the calls."""
+        self._answer = answer
         if self._hooked is not None:
-            self._hooked.response = self._response
-        runs = _runs_of(response) if isinstance(response, Response) else response
-        count, wanted = sum(len(run.contents) for run in runs), len(self._indices)
+            self._hooked.answer = answer
+        if answer.error is not None:
+            self._fail(answer.error)
+            return
+        count, wanted = _count(answer.runs), len(self._indices)
         if count != wanted:
             raise UnexpectedResponse(f"batch: {count} answers came for {wanted} calls")
         found: list[Any] = []
-        for name, content_type, contents in runs:
-            if name == "error":
-                functions = self._functions[len(found) : len(found) + len(contents)]
-                for function, data in zip(functions, contents, strict=True):
-                    found.append(function.failure(json.loads(data)))
+        for content_type, contents, errors in answer.runs:
+            if errors:
+                functions = self._functions[len(found) : len(found) + len(errors)]
+                pairs = zip(functions, errors, strict=True)
+                found += [function.failure(error) for function, error in pairs]
             else:
                 found += _decoded(content_type, contents)
-        for index, answer in zip(self._indices, found, strict=True):
-            self._answers[index] = answer
+        for index, each in zip(self._indices, found, strict=True):
+            self._answers[index] = each
         self._ended(None)
 
-    def fail(self, error: Exception) -> None:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, cls: object, error: BaseException | None, traceback: object) -> bool:
+        if isinstance(error, Exception):
+            self._fail(error)
+            return True
+        if error is not None:
+            self._ended(error, "left")
+        return False
+
+    def _fail(self, error: Exception) -> None:
         """All of its calls have failed."""
         if isinstance(error, DeadlinePassed):
             error = timed_out("batch", self.timeout_s, self._began)
@@ -224,23 +203,23 @@ class _Group:
             self._answers[index] = error
         self._ended(error, type(error).__name__)
 
-    def left(self, error: BaseException) -> None:
-        """Its caller does not wait for its end."""
-        self._ended(error, "left")
-
     def _ended(self, error: BaseException | None, outcome: str = "200") -> None:
         if self._is_over:  # and a hook has made a failure of it
             return
         self._is_over = True
         if settings.VERBOSITY >= FUNCTION_CALL:
             what = f"batch of {len(self._indices)} calls"
-            report_call(what, self._response or outcome, self._began)
+            report_call(what, self._answer or outcome, self._began)
         hooked, self._hooked = self._hooked, None
         if hooked is not None:
             hooked.end(error)
 
 
-def _decoded(content_type: str, contents: list[bytes]) -> list[Any]:
+def _count(runs: Sequence[AnswerRun]) -> int:
+    return sum(len(contents) + len(errors) for _, contents, errors in runs)
+
+
+def _decoded(content_type: str, contents: Sequence[bytes]) -> list[Any]:
     """The values of results. Raises: UnexpectedResponse: they cannot be read."""
     try:
         return results.decode_results(content_type, contents)
@@ -248,20 +227,3 @@ def _decoded(content_type: str, contents: list[bytes]) -> list[Any]:
         raise UnexpectedResponse("batch: a result is nested too deeply to be read") from None
     except ValueError as error:
         raise UnexpectedResponse(f"batch: the answer is not a jshost host's: {error}") from error
-
-
-def _runs_of(response: Response) -> list[Run]:
-    """What a served host answers. Raises: RemoteError, UnexpectedResponse: no answers."""
-    if response.status_code != 200:
-        raise _refusal(response)
-    try:
-        return decode_runs(response.content_type, response.content)
-    except ValueError as error:
-        raise UnexpectedResponse(f"batch: the answer is not a jshost host's: {error}") from error
-
-
-def _refusal(response: Response) -> Exception:
-    try:
-        return from_envelope(response.json(), name="batch")
-    except (ValueError, AttributeError):
-        return from_stranger("batch", response.status_code, response.text)

@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import logging
+import json
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jshost.client import hooks
 from jshost.client.activity import report
-from jshost.client.http.messages import DeadlinePassed, FrozenHeaders, Request
+from jshost.client.host import NO_HEADERS, CallRequest, DeadlinePassed
 from jshost.client.settings import settings
 from jshost.client.verbosity import FUNCTION_CALL
-from jshost.exceptions import FunctionTimeout, from_stranger
+from jshost.exceptions import FunctionTimeout, UnexpectedResponse
 from jshost.protocol import values
+from jshost.protocol.results import decode_result
 
 if TYPE_CHECKING:
-    from jshost.client.http.messages import Response
-    from jshost.function import Function
-    from jshost.protocol.multipart import Run
+    from jshost.client.host import Answer, BatchAnswer, Host
+    from jshost.exceptions import JSHostError
 
-__all__ = [
-    "HOST_ANSWERS_FIRST_S",
-    "JSON_ANSWERS",
-    "NOT_GIVEN",
-    "STREAMED_ANSWERS",
-    "Call",
-    "HttpCall",
-    "PreparedBatch",
-    "PreparedCall",
-    "report_call",
-    "timed_out",
-]
-
-logger = logging.getLogger("jshost.function")
-
-HOST_ANSWERS_FIRST_S = 0.25
-"""How much longer than the call's deadline we listen: the host's 504 says more than our clock."""
-JSON_ANSWERS = "application/json, */*"
-STREAMED_ANSWERS = "text/event-stream, application/json"
-_NO_HEADERS: Mapping[str, str] = {}
+__all__ = ["NOT_GIVEN", "Call", "Callee", "report_call", "timed_out"]
 
 
 class _NotGiven:
@@ -56,125 +35,104 @@ class _NotGiven:
 NOT_GIVEN: Any = _NotGiven()
 
 
-class PreparedCall(Protocol):
-    """A call as an embedded host takes it."""
+class Callee(Protocol):
+    """What a call needs of its `Function`."""
 
     name: str
-    body: bytes
-    content_type: str
-    timeout_s: float | None
-    """How long it may take, or None."""
+    encoder: type[json.JSONEncoder]
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """What else is said of it, as HTTP has it."""
+    def get_timeout(self) -> float | None: ...
 
+    def get_host(self) -> Host: ...
 
-class HttpCall(Protocol):
-    """A call, or a batch, as a served host takes it."""
-
-    def request(self) -> Request:
-        """What is sent; see `JSHost.request`."""
-
-
-class PreparedBatch(Protocol):
-    """A batch as an embedded host takes it."""
-
-    runs: list[Run]
-    """The calls: each run's name is the function's, and its contents are the arguments."""
-    timeout_s: float | None
-    """How long each may take, or None."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """As `PreparedCall.headers`."""
+    def failure(self, error: JSHostError) -> Exception: ...
 
 
 class Call:
-    """One call on its way; a `PreparedCall`, an `HttpCall`, and a `streams.Owner`."""
+    """One call on its way."""
 
     __slots__ = (
-        "_accept",
-        "_arguments",
         "_began",
         "_function",
         "_hooked",
         "_is_reported",
-        "body",
-        "content_type",
+        "arguments",
         "host",
-        "name",
-        "timeout_s",
+        "request",
     )
 
-    def __init__(self, function: Function, arguments: dict[str, Any], accept: str) -> None:
-        self.body, self.content_type = values.encode_call(arguments, function.encoder)
-        self.timeout_s = function.get_timeout()
-        self.name = function.name
+    def __init__(self, function: Callee, arguments: dict[str, Any]) -> None:
+        body, content_type = values.encode_call(arguments, function.encoder)
+        timeout_s = function.get_timeout()
         self.host = function.get_host()
-        self._accept = accept
         self._function = function
-        self._arguments = arguments
+        self.arguments = arguments
         self._is_reported = False
         self._began = time.monotonic()
-        self._hooked = hooks.OutgoingCall.begin(function.name, arguments, self.timeout_s)
+        self._hooked = hooked = hooks.OutgoingCall.begin(function.name, arguments, timeout_s)
+        headers = NO_HEADERS if hooked is None else hooked.headers
+        self.request = CallRequest(function.name, body, content_type, timeout_s, headers)
 
     @property
-    def headers(self) -> Mapping[str, str]:
-        """What hooks have added, by the names that they gave."""
-        return self._hooked.headers if self._hooked is not None else _NO_HEADERS
+    def name(self) -> str:
+        return self.request.name
 
-    def request(self) -> Request:
-        """See `HttpCall`."""
-        timeout_s = self.timeout_s
-        headers = _headers(timeout_s, self._accept, self.content_type)
-        if self._hooked is not None:
-            headers = {**headers, **self._hooked.headers}
-        return Request(
-            "POST",
-            self._function._target + values.body_hash(self.body),
-            headers,
-            self.body,
-            None if timeout_s is None else timeout_s + HOST_ANSWERS_FIRST_S,
-        )
-
-    def answered(self, response: Response) -> None:
+    def answered(self, answer: Answer) -> None:
         if settings.VERBOSITY >= FUNCTION_CALL:
             self._is_reported = True
-            report_call(self.name, response, self._began)
+            report_call(self.name, answer, self._began)
         if self._hooked is not None:
-            self._hooked.response = response
+            self._hooked.answer = answer
 
-    def result_of(self, response: Response) -> Any:
-        """The value of an answer; raises what it says instead."""
-        self.answered(response)
-        if response.status_code == 200:
-            value = (
-                response.text
-                if settings.RETURN_TEXT
-                else self._function.decoded(response.content_type, response.content)
-            )
-            self.succeeded()
-            return value
+    def result_of(self, answer: Answer) -> Any:
+        """The value of an answer; raises its error instead."""
+        if self._hooked is not None or settings.VERBOSITY >= FUNCTION_CALL:
+            self.answered(answer)
+        error = answer.error
+        if error is not None:
+            del answer  # its error would refer to itself, by way of this frame
+            try:
+                raise self._function.failure(error)
+            finally:
+                del error
+        if settings.RETURN_TEXT:
+            value: Any = answer.content.decode("utf-8", "replace")
+        else:
+            value = self.decoded(answer)
+        if self._hooked is not None:
+            self._tell_hooks(None)
+        return value
+
+    def ending_of(self, answer: Answer) -> Any:
+        """The result that ends a stream; raises its error instead. The call is not over yet."""
+        error, answer.error = answer.error, None  # which would refer to itself, by frames
+        if error is not None:
+            try:
+                raise self._function.failure(error)
+            finally:
+                del error
+        return self.decoded(answer)
+
+    def decoded(self, answer: Answer) -> Any:
+        """A result's value. Raises: UnexpectedResponse: it cannot be read."""
         try:
-            envelope = response.json()
-        except ValueError:
-            envelope = None
-        if not isinstance(envelope, Mapping) or "code" not in envelope:
-            raise from_stranger(self.name, response.status_code, response.text)
-        raise self._function.failure(envelope)
-
-    def error_of(self, envelope: Mapping[str, Any]) -> Exception:
-        return self._function.failure(envelope)
+            return decode_result(answer.content_type, answer.content)
+        except RecursionError:
+            raise UnexpectedResponse(
+                f"{self.name}: the result is nested too deeply for Python to read"
+            ) from None
+        except ValueError as problem:
+            raise UnexpectedResponse(
+                f"{self.name}: the answer is not a jshost host's: {problem}"
+            ) from problem
 
     def succeeded(self) -> None:
-        if self._accept is STREAMED_ANSWERS:
-            self._report("streamed")
+        self._report("streamed")
         if self._hooked is not None:
             self._tell_hooks(None)
 
     def left(self, error: BaseException | None = None) -> None:
-        """Its caller does not wait for its end."""
+        """Its caller does not wait for its end; once it has ended this means nothing."""
         self._report("left")
         if self._hooked is not None:
             self._tell_hooks(error)
@@ -182,28 +140,11 @@ class Call:
     def failed(self, error: Exception) -> Exception:
         """The call is over; returns what is raised for `error`."""
         if isinstance(error, DeadlinePassed):
-            error = timed_out(self.name, self.timeout_s, self._began)
+            error = timed_out(self.name, self.request.timeout_s, self._began)
         self._report(type(error).__name__)
         if self._hooked is not None:
             self._tell_hooks(error)
         return error
-
-    def rescued(self, error: Exception) -> Any:
-        """The fallback's answer in the place of an error; raises the error where there is none."""
-        raised = self.failed(error)
-        function = self._function
-        if function.fallback is NOT_GIVEN or not isinstance(raised, function.fallback_for):
-            try:
-                if raised is error:
-                    raise error
-                raise raised from None
-            finally:
-                del error, raised  # whose traceback refers to this frame
-        function._fallbacks[0] += 1
-        logger.warning("%s: the fallback answers, for: %s", self.name, raised)
-        if callable(function.fallback):
-            return function.fallback(**self._arguments)
-        return function.fallback
 
     def _report(self, outcome: str) -> None:
         """Say it once, where calls are reported; an answer has been."""
@@ -217,13 +158,14 @@ class Call:
         hooked.end(error)
 
 
-def report_call(what: str, outcome: Response | str, began: float) -> None:
+def report_call(what: str, outcome: Answer | BatchAnswer | str, began: float) -> None:
     """Say how a request of this program ended; it `began` then (monotonic seconds)."""
     spent_ms = (time.monotonic() - began) * 1000
     request_id = ""
     if not isinstance(outcome, str):
-        request_id = outcome.headers.get("x-request-id", "")
-        outcome = str(outcome.status_code)
+        response = outcome.response()
+        request_id = response.headers.get("x-request-id", "")
+        outcome = str(response.status_code)
     report(FUNCTION_CALL, "%s: %s", what, f"{outcome}, {spent_ms:.1f} ms {request_id}".rstrip())
 
 
@@ -232,18 +174,3 @@ def timed_out(name: str, timeout_s: float | None, began: float) -> FunctionTimeo
     spent = time.monotonic() - began
     text = f"no answer within the limit of {timeout_s:g} s ({spent:.2f} s spent)"
     return FunctionTimeout(text, name=name)
-
-
-@functools.lru_cache(maxsize=64)
-def _known_headers(timeout_s: float | None, accept: str) -> FrozenHeaders:
-    headers = FrozenHeaders({"Content-Type": "application/json", "Accept": accept})
-    if timeout_s is not None:
-        headers["JSHost-Timeout"] = repr(float(timeout_s))  # numpy's has a repr of its own
-    return headers
-
-
-def _headers(timeout_s: float | None, accept: str, content_type: str) -> Mapping[str, str]:
-    known = _known_headers(timeout_s, accept)
-    if content_type == "application/json":
-        return known
-    return {**known, "Content-Type": content_type}

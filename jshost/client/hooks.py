@@ -15,7 +15,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from jshost.client.host import Answer, BatchAnswer
+    from jshost.client.response import Response
 
 __all__ = ["OutgoingCall", "after_call", "before_call"]
 
@@ -29,7 +33,7 @@ class OutgoingCall:
         headers: HTTP headers to send along; a hook before the call may add some. ``traceparent``
             and ``X-Request-ID`` reach the function's context and the logs of host and function.
         timeout_s: seconds that it may take, or None.
-        response: the HTTP response, once it has come.
+        response: the answer as an HTTP response, once it has come.
         error: the exception that it ends in, or None; `asyncio.CancelledError` where its task was
             cancelled.
         spent_s: seconds that it took; 0.0 before.
@@ -37,11 +41,11 @@ class OutgoingCall:
 
     __slots__ = (
         "_began",
+        "answer",
         "arguments",
         "error",
         "headers",
         "name",
-        "response",
         "spent_s",
         "timeout_s",
     )
@@ -51,13 +55,17 @@ class OutgoingCall:
         self.arguments = arguments
         self.timeout_s = timeout_s
         self.headers: dict[str, str] = {}
-        self.response: Any = None
+        self.answer: Answer | BatchAnswer | None = None
         self.error: BaseException | None = None
         self.spent_s = 0.0
         self._began = time.monotonic()
 
     def __repr__(self) -> str:
         return f"<OutgoingCall {self.name}>"
+
+    @property
+    def response(self) -> Response | None:
+        return self.answer.response() if self.answer is not None else None
 
     @classmethod
     def begin(

@@ -1,60 +1,29 @@
-"""Values that a function sends as it goes. Runs in: callers.
-
-`Stream` and `AsyncStream` give the values of a ``text/event-stream`` to ``for`` and ``async for``.
-"""
+"""Values that a function sends as it goes, for ``for`` and ``async for``. Runs in: callers."""
 
 from __future__ import annotations
 
-import base64
-import json
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Self
 
-from jshost.client.http.messages import Response
-from jshost.client.http.transport import aread_whole, read_whole
-from jshost.exceptions import ConnectionError, UnexpectedResponse
-from jshost.protocol import results
-from jshost.protocol.events import EventParser
+from jshost.client.host import Answer
+from jshost.exceptions import UnexpectedResponse
+from jshost.protocol import values
+from jshost.protocol.results import decode_json, decode_result
 
 if TYPE_CHECKING:
-    from jshost.client.http.transport import AsyncOpenResponse, OpenResponse
+    from jshost.client.call import Call
+    from jshost.client.host import AnswerStream, AsyncAnswerStream, Chunk
 
 __all__ = ["AsyncStream", "Stream"]
 
-MEDIA_TYPE = "text/event-stream"
-
-
-class Owner(Protocol):
-    """The call that a stream belongs to."""
-
-    name: str
-
-    def result_of(self, response: Response) -> Any:
-        """The value of an answer that is no stream; raises what it says."""
-
-    def error_of(self, envelope: Mapping[str, Any]) -> Exception:
-        """The exception that an error event stands for."""
-
-    def succeeded(self) -> None:
-        """The stream has been read to its end."""
-
-    def left(self, error: BaseException | None = None) -> None:
-        """Its reader has had enough, or was cancelled; after its end this means nothing."""
-
-    def failed(self, error: Exception) -> Exception:
-        """The stream is over; returns the exception that its reader gets for `error`."""
+_END: Any = object()
 
 
 class _Values:
-    """The values of a stream that have come, and have not been read."""
+    """What both kinds of stream do with what their hosts give them."""
 
-    def __init__(self, owner: Owner) -> None:
-        self._owner = owner
-        self._parser = EventParser()
-        self._waiting: deque[Any] = deque()
-        self._error: Exception | None = None
-        self._is_over = False
+    def __init__(self, call: Call) -> None:
+        self._call = call
         self._has_result = False
         self._result: Any = None
 
@@ -67,58 +36,35 @@ class _Values:
         """
         if not self._has_result:
             raise RuntimeError(
-                f"{self._owner.name}: the stream has no result yet; read it to its end first."
+                f"{self._call.name}: the stream has no result yet; read it to its end first."
             )
         return self._result
 
-    def _take(self, data: bytes) -> None:
-        if not data:
-            raise ConnectionError(f"{self._owner.name}: the stream ended before the function did.")
+    def _take(self, item: Chunk | Answer) -> Any:
+        """A chunk's value, or `_END`. Raises: the function's error; UnexpectedResponse."""
+        if isinstance(item, Answer):
+            self._finish(self._call.ending_of(item))
+            self._call.succeeded()
+            return _END
+        content_type, content = item
         try:
-            for event, value in self._parser.feed(data):
-                self._take_event(event, value)
+            if content_type == values.JSON_TYPE:
+                return decode_json(content)
+            return decode_result(content_type, content)
         except ValueError as error:
             raise UnexpectedResponse(
-                f"{self._owner.name}: the stream is not a jshost host's: {error}"
+                f"{self._call.name}: the stream is not a jshost host's: {error}"
             ) from error
 
-    def _take_event(self, event: str, value: bytes) -> None:
-        if event == "chunk":
-            self._waiting.append(results.decode_json(value))
-        elif event == "chunk-bytes":
-            self._waiting.append(base64.b64decode(value))
-        elif event == "result":
-            self._finish(results.decode_json(value))
-        elif event == "result-bytes":
-            self._finish(base64.b64decode(value))
-        elif event == "result-multipart":
-            body = base64.b64decode(value)
-            boundary = body[2 : body.index(b"\r\n")].decode()
-            self._finish(results.decode_result(f"multipart/form-data; boundary={boundary}", body))
-        elif event == "error":
-            envelope = json.loads(value)
-            if not isinstance(envelope, dict):
-                raise ValueError(f"an error is an object, not {envelope!r}")
-            self._is_over = True
-            self._error = self._owner.error_of(envelope)
-
     def _finish(self, result: Any) -> None:
-        self._is_over = self._has_result = True
+        self._has_result = True
         self._result = result
-
-    def _end(self) -> Exception | None:
-        """The stream is over: what is raised behind the last value, once, where it failed."""
-        error, self._error = self._error, None
-        if error is not None:
-            return self._owner.failed(error)
-        self._owner.succeeded()
-        return None
 
 
 class Stream(_Values):
     """The values of one call, as they come.
 
-    Leaving early, by `close`, the end of a ``with`` or because nobody refers to it any more, tells
+    Leaving early, by `close`, the end of a ``with`` or because nothing refers to it any more, tells
     the function: its signal is aborted, its generator closed.
 
     Example:
@@ -129,47 +75,41 @@ class Stream(_Values):
         {'tokens': 12}
     """
 
-    def __init__(self, owner: Owner, answer: OpenResponse | Response) -> None:
-        super().__init__(owner)
-        self._answer: OpenResponse | None = None
-        if not isinstance(answer, Response) and is_event_stream(answer.headers):
-            self._answer = answer
-            return
-        if not isinstance(answer, Response):
-            answer = read_whole(answer)
-        self._finish(owner.result_of(answer))
+    def __init__(self, call: Call, source: AnswerStream | Answer) -> None:
+        super().__init__(call)
+        self._source: AnswerStream | None = None
+        if isinstance(source, Answer):
+            self._finish(call.result_of(source))
+        else:
+            self._source = source
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
-        while not self._waiting:
-            answer = self._answer
-            if self._is_over or answer is None:
-                self._leave(answer)
-                raise self._end() or StopIteration
+        if self._source is not None:
             try:
-                self._take(answer.read())
+                value = self._take(self._source.read())
             except Exception as error:  # noqa: BLE001  raised again, as callers know it
-                failure = self._owner.failed(error)
+                failure = self._call.failed(error)
                 self.close()
-                raise failure from None
-        return self._waiting.popleft()
+                try:
+                    if failure is error:
+                        raise
+                    raise failure from None
+                finally:
+                    del failure  # which would refer to itself, by way of this frame
+            if value is not _END:
+                return value
+            self._source = None
+        raise StopIteration
 
     def close(self) -> None:
         """Read no more; the function is told."""
-        self._is_over = True
-        self._waiting.clear()
-        answer, self._answer = self._answer, None
-        if answer is not None:
-            answer.close()
-        self._owner.left()
-
-    def _leave(self, answer: OpenResponse | None) -> None:
-        """All was read: the connection can be kept, once the end of the response has come."""
-        self._answer = None
-        if answer is not None and answer.read():
-            answer.close()
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()
+        self._call.left()
 
     def __enter__(self) -> Self:
         return self
@@ -178,7 +118,7 @@ class Stream(_Values):
         self.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_answer"):
+        if hasattr(self, "_source"):
             self.close()
 
 
@@ -191,73 +131,61 @@ class AsyncStream(_Values):
     """
 
     def __init__(
-        self, owner: Owner, begin: Callable[[], Awaitable[AsyncOpenResponse | Response]]
+        self, call: Call, begin: Callable[[], Awaitable[AsyncAnswerStream | Answer]]
     ) -> None:
-        super().__init__(owner)
-        self._begin: Callable[[], Awaitable[AsyncOpenResponse | Response]] | None = begin
-        self._answer: AsyncOpenResponse | None = None
+        super().__init__(call)
+        self._begin: Callable[[], Awaitable[AsyncAnswerStream | Answer]] | None = begin
+        self._source: AsyncAnswerStream | None = None
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
     async def __anext__(self) -> Any:
-        while not self._waiting:
+        try:
+            if self._begin is not None:
+                await self._open(self._begin)
+            if self._source is not None:
+                value = self._take(await self._source.read())
+                if value is not _END:
+                    return value
+                self._source = None
+        except Exception as error:  # noqa: BLE001  raised again, as callers know it
+            failure = self._call.failed(error)
+            await self.aclose()
             try:
-                if self._begin is not None:
-                    await self._open()
-                answer = self._answer
-                if self._is_over or answer is None:
-                    await self._leave(answer)
-                    break
-                self._take(await answer.read())
-            except Exception as error:  # noqa: BLE001  raised again, as callers know it
-                failure = self._owner.failed(error)
-                await self.aclose()
+                if failure is error:
+                    raise
                 raise failure from None
-            except BaseException as error:
-                self._owner.left(error)
-                await self.aclose()
-                raise
-        else:
-            return self._waiting.popleft()
-        raise self._end() or StopAsyncIteration
+            finally:
+                del failure
+        except BaseException as error:
+            self._call.left(error)
+            await self.aclose()
+            raise
+        raise StopAsyncIteration
 
-    async def _open(self) -> None:
-        assert self._begin is not None
-        begin, self._begin = self._begin, None
-        answer = await begin()
-        if not isinstance(answer, Response) and is_event_stream(answer.headers):
-            self._answer = answer
-            return
-        if not isinstance(answer, Response):
-            answer = await aread_whole(answer)
-        self._finish(self._owner.result_of(answer))
+    async def _open(self, begin: Callable[[], Awaitable[AsyncAnswerStream | Answer]]) -> None:
+        self._begin = None
+        source = await begin()
+        if isinstance(source, Answer):
+            self._finish(self._call.result_of(source))
+        else:
+            self._source = source
 
     async def aclose(self) -> None:
         """Read no more; the function is told."""
-        self._is_over = True
-        self._waiting.clear()
         self._begin = None
-        answer, self._answer = self._answer, None
-        if answer is not None:
-            await answer.close()
-        self._owner.left()
-
-    async def _leave(self, answer: AsyncOpenResponse | None) -> None:
-        self._answer = None
-        if answer is not None and await answer.read():
-            await answer.close()
+        source, self._source = self._source, None
+        if source is not None:
+            await source.close()
+        self._call.left()
 
     def __del__(self) -> None:
-        if hasattr(self, "_answer"):
-            self._owner.left()
+        if hasattr(self, "_source"):
+            self._call.left()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
-
-
-def is_event_stream(headers: Mapping[str, str]) -> bool:
-    return headers.get("content-type", "").startswith(MEDIA_TYPE)

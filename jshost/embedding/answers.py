@@ -1,51 +1,42 @@
 """Who waits for a call's answer: a thread or a task. Runs in: programs that embed a host.
 
-Each is the caller that a pool answers to. What comes is kept as it came; it is made a `Response`,
-or the events of a stream, where it is read.
+Each is the caller that a pool answers to.
 """
 
 from __future__ import annotations
 
-import json
+from collections import deque
 from typing import TYPE_CHECKING
 
-from jshost.client.http.messages import Response
+from jshost.client.host import Answer
 from jshost.embedding.reactor import Waiter
 from jshost.embedding.runtime import Runtime
 from jshost.exceptions import RemoteError
 from jshost.protocol import frames, values
-from jshost.protocol.events import error_event, event
 
 if TYPE_CHECKING:
     import asyncio
 
+    from jshost.client.host import Chunk
     from jshost.embedding.loops import LoopWatch
     from jshost.pool.pool import PendingCall, Pool
 
 __all__ = [
-    "Answer",
-    "AsyncAnswer",
+    "KNOWN_TYPES",
+    "AsyncCallWaiter",
     "AsyncReader",
-    "AsyncStreamAnswer",
-    "StreamAnswer",
-    "error_response",
+    "AsyncStreamWaiter",
+    "CallWaiter",
+    "StreamWaiter",
 ]
 
 CREDIT_BYTES = frames.STREAM_WINDOW_BYTES // 4
-STREAM_HEADERS = {"content-type": "text/event-stream"}
-JSON_HEADERS = {"content-type": values.JSON_TYPE}
-_KNOWN_HEADERS = {
-    form: {"content-type": values.content_type_of(form)}
-    for form in (values.JSON, values.TEXT, values.BYTES)
+KNOWN_TYPES = {
+    form: values.content_type_of(form) for form in (values.JSON, values.TEXT, values.BYTES)
 }
 
 
-def error_response(error: RemoteError) -> Response:
-    headers = {**JSON_HEADERS, "retry-after": "1"} if error.status == 503 else JSON_HEADERS
-    return Response(error.status, headers, json.dumps(error.envelope()).encode())
-
-
-class Answer(Waiter):
+class CallWaiter(Waiter):
     """One call's answer, for the thread that waits for it."""
 
     __slots__ = ("_error", "_payload", "_runtime", "pending", "pool")
@@ -80,18 +71,18 @@ class Answer(Waiter):
         self._runtime.reactor.leave(self)
         self._runtime.cancel(self)
 
-    def response(self) -> Response:
-        payload = self._payload
-        if self._error is not None:
+    def answer(self) -> Answer:
+        """What has come."""
+        error, self._error = self._error, None
+        if error is not None:
             self._runtime.care()
-            return error_response(self._error)
-        headers = _KNOWN_HEADERS.get(payload[:1])
-        if headers is None:
-            headers = {"content-type": values.content_type_of(payload)}
-        return Response(200, headers, payload[1:])
+            return Answer.of_error(error)
+        payload = self._payload
+        content_type = KNOWN_TYPES.get(payload[:1]) or values.content_type_of(payload)
+        return Answer(content_type, payload[1:])
 
 
-class AsyncAnswer(Answer):
+class AsyncCallWaiter(CallWaiter):
     """One call's answer, for the task that awaits it."""
 
     __slots__ = ("_future", "_watch")
@@ -113,42 +104,40 @@ class AsyncAnswer(Answer):
             raise
 
 
-class _Events(Waiter):
-    """What has come of a stream, and has not been read; a `transport.OpenResponse`."""
+class _Items(Waiter):
+    """What has come of a stream, and has not been read."""
 
-    __slots__ = ("_error", "_events", "_has_ended", "_owed", "_runtime", "pending", "pool")
-
-    status_code = 200
-    headers = STREAM_HEADERS
+    __slots__ = ("_items", "_owed", "_runtime", "_waiting", "has_ended", "pending", "pool")
 
     def __init__(self, runtime: Runtime, pool: Pool) -> None:
         super().__init__()
         self.pool = pool
         self.pending: PendingCall | None = None
+        self.has_ended = False
+        """Whether the last item has come, read or not."""
         self._runtime = runtime
-        self._events: list[bytes] = []
-        self._has_ended = False
+        self._waiting: deque[Chunk | Answer] = deque()
+        """What is the reader's."""
+        self._items: list[Chunk | Answer] = []
+        """What has come since; under the lock."""
         self._owed = 0
-        self._error: RemoteError | None = None
 
     def on_chunk(self, payload: bytes) -> None:
-        self._events.append(event(b"chunk", payload))
+        self._items.append((KNOWN_TYPES[payload[:1]], payload[1:]))
         self._owed += len(payload) + frames.HEADER.size
         self._tell()
 
     def on_result(self, payload: bytes) -> None:
-        self.pending = None
-        self._events.append(event(b"result", payload))
-        self._has_ended = True
-        self._tell()
+        content_type = KNOWN_TYPES.get(payload[:1]) or values.content_type_of(payload)
+        self._end(Answer(content_type, payload[1:]))
 
     def on_error(self, error: RemoteError) -> None:
+        self._end(Answer.of_error(error))
+
+    def _end(self, answer: Answer) -> None:
         self.pending = None
-        self._has_ended = True
-        if self._events:
-            self._events.append(error_event(error))
-        else:
-            self._error = error
+        self.has_ended = True
+        self._items.append(answer)
         self._tell()
 
     def _tell(self) -> None:
@@ -156,34 +145,32 @@ class _Events(Waiter):
 
     @property
     def _has_come(self) -> bool:
-        return bool(self._events) or self._has_ended
+        return bool(self._items) or self.has_ended
 
-    def refusal(self) -> Response | None:
+    def refusal(self) -> Answer | None:
         """What is answered in the place of the stream, where nothing was sent before an error."""
-        error, self._error = self._error, None
-        if error is None:
+        first = self._items[0]
+        if not isinstance(first, Answer) or first.error is None:
             return None
         self._runtime.care()
-        return error_response(error)
+        return first
 
-    def _take(self) -> bytes:
+    def _take(self) -> Chunk | Answer:
         """Under the lock: what has come; it makes room for more."""
-        events, self._events = self._events, []
-        if self._error is not None:
-            events.append(error_event(self._error))
-            self._error = None
-        if self._owed >= CREDIT_BYTES and not self._has_ended and self.pending is not None:
+        items, self._items = self._items, []
+        self._waiting.extend(items)
+        if self._owed >= CREDIT_BYTES and not self.has_ended and self.pending is not None:
             self.pool.credit(self.pending, self._owed)
             self._owed = 0
-        return b"".join(events)
+        return self._waiting.popleft()
 
     def leave(self) -> None:
         """Stop reading: the function is told. From any thread, and from finalizers."""
-        if not self._has_ended:
+        if not self.has_ended:
             self._runtime.cancel_soon(self)
 
 
-class StreamAnswer(_Events):
+class StreamWaiter(_Items):
     """A stream for the thread that reads it."""
 
     __slots__ = ()
@@ -202,21 +189,23 @@ class StreamAnswer(_Events):
     def _look(self) -> None:
         self.is_done = self._has_come
 
-    def read(self) -> bytes:
+    def read(self) -> Chunk | Answer:
+        if self._waiting:
+            return self._waiting.popleft()
         if not self._has_come:
             self.wait()
         reactor = self._runtime.reactor
         with reactor.lock:
-            data = self._take()
+            item = self._take()
             reactor.settle()
         reactor.released()
-        return data
+        return item
 
     def close(self) -> None:
         self.leave()
 
 
-class AsyncStreamAnswer(_Events):
+class AsyncStreamWaiter(_Items):
     """A stream for the task that reads it."""
 
     __slots__ = ("_future", "_watch")
@@ -246,7 +235,9 @@ class AsyncStreamAnswer(_Events):
         finally:
             self._future = None
 
-    async def read(self) -> bytes:
+    async def read(self) -> Chunk | Answer:
+        if self._waiting:
+            return self._waiting.popleft()
         if not self._has_come:
             await self.arrive()
         with self._runtime.reactor:
@@ -255,12 +246,9 @@ class AsyncStreamAnswer(_Events):
 
 class AsyncReader:
     """A stream as its reader has it, who may leave without a word: the pool knows the answer, but
-    not this. A `transport_async.AsyncOpenResponse`."""
+    not this."""
 
-    status_code = 200
-    headers = STREAM_HEADERS
-
-    def __init__(self, answer: AsyncStreamAnswer) -> None:
+    def __init__(self, answer: AsyncStreamWaiter) -> None:
         self._answer = answer
         self.read = answer.read
 

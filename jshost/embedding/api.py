@@ -14,8 +14,8 @@ from jshost.embedding.sources import CODE, Source, read_source
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from jshost.client.function import Function
     from jshost.embedding.host import EmbeddedHost
-    from jshost.function import Function
 
 __all__ = ["default_host", "embedded", "javascript", "stand_in"]
 
@@ -53,7 +53,7 @@ def _made(source: Source, options: Mapping[str, Any]) -> EmbeddedHost:
     """The worker first: it takes longer to load than what is imported meanwhile."""
     first = source.spawn(options)
     try:
-        from jshost import function  # noqa: F401  the first call needs it
+        from jshost.client import function  # noqa: F401  the first call needs it
         from jshost.embedding.host import EmbeddedHost
 
         return EmbeddedHost(source, options, first)
@@ -77,13 +77,13 @@ def javascript(code: str, **options: Any) -> Function:
         >>> add.call(a=1, b=2)
         3
     """
-    from jshost.function import Function
+    from jshost.client.function import Function
 
-    return Function(code, _shared("javascript"), **options)  # type: ignore[arg-type]
+    return Function(code, _shared(None), **options)
 
 
-_hosts: dict[object, EmbeddedHost] = {}
-"""The hosts that live as long as the program: by config file, and the one for code."""
+_hosts: dict[Path | None, EmbeddedHost] = {}
+"""The hosts that live as long as the program: by config file; None: the one for code."""
 _lock = threading.Lock()
 
 
@@ -106,11 +106,12 @@ def stand_in(config: Path, host: EmbeddedHost) -> Iterator[None]:
             _hosts[config] = before
 
 
-def _shared(key: object) -> EmbeddedHost:
+def _shared(key: Path | None) -> EmbeddedHost:
+    """The host of a config file; None: the one for code."""
     with _lock:
         host = _hosts.get(key)
         if host is None:
-            source = CODE if key == "javascript" else read_source(os.fspath(key))  # type: ignore[call-overload]
+            source = CODE if key is None else read_source(key)
             host = _hosts[key] = _made(source, {})
         return host
 

@@ -13,8 +13,8 @@ from jshost.embedding.runtime import EXIT_S, Runtime
 from jshost.exceptions import ConfigError, ConnectionError
 
 if TYPE_CHECKING:
+    from jshost.client.function import Function
     from jshost.embedding.sources import Source
-    from jshost.function import Function
     from jshost.pool.process import WorkerProcess
 
 __all__ = ["EmbeddedHost"]
@@ -27,15 +27,13 @@ class EmbeddedHost(RequestTaker):
     with the program. It may be used from any number of threads and asyncio loops at once; a forked
     child gets workers of its own.
 
-    To a `Function` it is a host like any other: it answers the requests of `JSHost`.
+    To a `Function` it is a host like any other; see `jshost.client.host.Host`.
 
     Example:
         >>> with jshost.embedded("host.config.js") as host:
         ...     host.hello_world(name="Foo")
         'Hello, Foo!'
     """
-
-    managed_logfile = None
 
     def __init__(
         self, source: Source, options: Mapping[str, Any], first: WorkerProcess | None = None
@@ -53,9 +51,9 @@ class EmbeddedHost(RequestTaker):
 
     def function(self, name: str, **options: Any) -> Function:
         """A function by its name in the config file; the options are `jshost.Function`'s."""
-        from jshost.function import Function
+        from jshost.client.function import Function
 
-        return Function(name, self, **options)  # type: ignore[arg-type]
+        return Function(name, self, **options)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """``host.render(component="App")``: call a function by its name."""

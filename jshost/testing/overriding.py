@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
 from jshost.client.call import NOT_GIVEN
-from jshost.function import Function
-from jshost.host import JSHost
+from jshost.client.function import Function
+from jshost.client.host import Host
 from jshost.protocol import results
 from jshost.testing.overriding_host import OverridingHost
 
@@ -121,11 +121,11 @@ class _Overrides:
     """Which functions are overridden now; where any is, `Function.get_host` is ours."""
 
     def __init__(self) -> None:
-        self._active: list[tuple[override_function, JSHost]] = []
+        self._active: list[tuple[override_function, Host]] = []
         self._lock = threading.Lock()
-        self._get_host: Callable[[Function], JSHost] = Function.get_host
+        self._get_host: Callable[[Function], Host] = Function.get_host
 
-    def add(self, override: override_function, host: JSHost) -> None:
+    def add(self, override: override_function, host: Host) -> None:
         with self._lock:
             if not self._active:
                 Function.get_host = self._make_get_host()  # type: ignore[assignment, method-assign]
@@ -140,11 +140,11 @@ class _Overrides:
             if not self._active:
                 Function.get_host = self._get_host  # type: ignore[assignment, method-assign]
 
-    def _make_get_host(self) -> Callable[[Function], JSHost]:
+    def _make_get_host(self) -> Callable[[Function], Host]:
         original = self._get_host = Function.get_host
         active = self._active
 
-        def get_host(function: Function) -> JSHost:
+        def get_host(function: Function) -> Host:
             for override, host in reversed(active):
                 if override.name == function.name:
                     return host

@@ -2,68 +2,71 @@
 
 from __future__ import annotations
 
-import base64
 import inspect
-import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
-from jshost.client.http.http1 import Response
-from jshost.client.http.messages import Request
-from jshost.exceptions import RemoteError
-from jshost.host import JSHost
+from jshost.client.host import (
+    Answer,
+    AnswerRun,
+    BatchAnswer,
+    BatchRequest,
+    CallRequest,
+    Chunk,
+)
+from jshost.exceptions import RemoteError, from_envelope
 from jshost.protocol import values
-from jshost.protocol.multipart import Part, decode_parts, encode_parts
 
 __all__ = ["OverridingHost"]
 
+STREAM_RESULT = "result of an override"
 
-class OverridingHost(JSHost):
-    """A host without a process, that serves one overridden function."""
 
-    def __init__(self, answer: Callable[[str, bytes], Any]) -> None:
-        super().__init__(root_url="http://overridden.invalid")
-        self._result = answer
+class OverridingHost:
+    """A host without a process, that serves one overridden function.
 
-    def request(self, request: Request) -> Response:
-        return self._answer(request, _finished)
+    Args:
+        result: gives the result for a call's content type and body, or what stands for it: an
+            awaitable, a generator.
+    """
 
-    async def arequest(self, request: Request) -> Response:
-        import asyncio
+    def __init__(self, result: Callable[[str, bytes], Any]) -> None:
+        self._result = result
 
-        if not request.target.startswith("/batch?"):
-            result = self._result  # an async callable runs on the caller's loop
-            try:
-                value = await _afinished(result(request.headers["Content-Type"], request.body))
-            except RemoteError as error:
-                return _failure(error)
-            return _success(value)
-        return await asyncio.to_thread(self.request, request)
+    def __repr__(self) -> str:
+        return "<OverridingHost>"
 
-    def _answer(self, request: Request, finished: Callable[[Any], Any]) -> Response:
-        _, target, headers, body, _ = request
-        content_type = headers["Content-Type"]
-        if target.startswith("/batch?"):
-            parts = [self._part(part, finished) for part in decode_parts(content_type, body)]
-            answer_type, content = encode_parts(parts)
-            return Response(200, {"content-type": answer_type}, content)
+    def call(self, request: CallRequest) -> Answer:
         try:
-            return _success(finished(self._result(content_type, body)))
+            return _success(_finished(self._result(request.content_type, request.body)))
         except RemoteError as error:
             return _failure(error)
 
-    def _part(self, call: Part, finished: Callable[[Any], Any]) -> Part:
-        try:
-            value = finished(self._result(call.content_type, call.data))
+    async def acall(self, request: CallRequest) -> Answer:
+        try:  # an async callable runs on the caller's loop
+            return _success(await _afinished(self._result(request.content_type, request.body)))
         except RemoteError as error:
-            response = _failure(error)
-            return Part("error", "application/json", response.content)
-        response = _success(value)
-        return Part("result", response.content_type, response.content)
+            return _failure(error)
 
-    def stream(self, request: Request) -> Any:
+    def batch(self, request: BatchRequest) -> BatchAnswer:
+        runs = []
+        for name, content_type, bodies in request.runs:
+            for body in bodies:
+                answer = self.call(CallRequest(name, body, content_type))
+                if isinstance(answer.error, RemoteError):
+                    runs.append(AnswerRun("", (), (answer.error,)))
+                else:
+                    runs.append(AnswerRun(answer.content_type, (answer.content,)))
+        return BatchAnswer(runs)
+
+    async def abatch(self, request: BatchRequest) -> BatchAnswer:
+        import asyncio
+
+        return await asyncio.to_thread(self.batch, request)
+
+    def stream(self, request: CallRequest) -> _Sent | Answer:
         try:
-            sent = self._result(request.headers["Content-Type"], request.body)
+            sent = self._result(request.content_type, request.body)
         except RemoteError as error:
             return _failure(error)
         if inspect.isasyncgen(sent) or inspect.isawaitable(sent):
@@ -72,88 +75,63 @@ class OverridingHost(JSHost):
             return _Sent(iter(sent))
         return _success(sent)
 
-    async def astream(self, request: Request) -> Any:
+    async def astream(self, request: CallRequest) -> _AsyncSent | Answer:
         try:
-            sent = self._result(request.headers["Content-Type"], request.body)
+            sent = self._result(request.content_type, request.body)
             if inspect.isawaitable(sent):
                 sent = await sent
         except RemoteError as error:
             return _failure(error)
         if isinstance(sent, list) or inspect.isgenerator(sent):
-            sent = _as_async(iter(sent))
+            return _AsyncSent(_as_async(iter(sent)))
         return _AsyncSent(sent) if inspect.isasyncgen(sent) else _success(sent)
 
 
 class _Sent:
-    """What a generator sends, as an open response with events."""
-
-    status_code = 200
-    headers: Mapping[str, str] = {"content-type": "text/event-stream"}
+    """What a generator sends; a `host.AnswerStream`."""
 
     def __init__(self, sent: Iterator[Any]) -> None:
-        self._values: Iterator[Any] | None = sent
+        self._values = sent
 
-    def read(self) -> bytes:
-        if self._values is None:
-            return b""
+    def read(self) -> Chunk | Answer:
         try:
-            return _event("chunk", next(self._values))
+            return _chunk(next(self._values))
         except StopIteration as end:
-            self._values = None
-            return _event("result", end.value)
+            return _success(end.value, STREAM_RESULT)
         except RemoteError as error:
-            self._values = None
-            return _error_event(error)
+            return _failure(error)
 
     def close(self) -> None:
-        sent, self._values = self._values, None
-        if inspect.isgenerator(sent):
-            sent.close()
+        if inspect.isgenerator(self._values):
+            self._values.close()
 
 
 class _AsyncSent:
     """As `_Sent`, for a loop."""
 
-    status_code = 200
-    headers = _Sent.headers
-
     def __init__(self, sent: Any) -> None:
         self._values = sent
 
-    async def read(self) -> bytes:
-        if self._values is None:
-            return b""
+    async def read(self) -> Chunk | Answer:
         try:
-            return _event("chunk", await anext(self._values))
+            return _chunk(await anext(self._values))
         except StopAsyncIteration:
-            self._values = None
-            return _event("result", None)
+            return _success(None, STREAM_RESULT)
         except RemoteError as error:
-            self._values = None
-            return _error_event(error)
+            return _failure(error)
 
     async def close(self) -> None:
-        sent, self._values = self._values, None
-        if sent is not None:
-            await sent.aclose()
+        await self._values.aclose()
 
 
-def _event(kind: str, value: Any) -> bytes:
-    form, data = values.encode_result(value, force_json=True, what=f"{kind} of an override")
-    if form == values.BYTES:
-        return b"event: %s-bytes\ndata: %s\n\n" % (kind.encode(), base64.b64encode(data))
-    if form == values.MULTIPART and kind == "result":
-        return b"event: result-multipart\ndata: %s\n\n" % base64.b64encode(data)
+def _chunk(value: Any) -> Chunk:
+    form, data = values.encode_result(value, force_json=True, what="chunk of an override")
     if form == values.MULTIPART:
         raise TypeError("a streamed value may be bytes, but not hold bytes inside")
-    return b"event: %s\ndata: %s\n\n" % (kind.encode(), data)
+    return values.content_type_of(form), data
 
 
-def _error_event(error: RemoteError) -> bytes:
-    return b"event: error\ndata: %s\n\n" % json.dumps(error.envelope()).encode()
-
-
-async def _as_async(sent: Iterator[Any]) -> AsyncIterator[Any]:
+async def _as_async(sent: Iterator[Any]) -> AsyncGenerator[Any, None]:
     try:
         for value in sent:
             yield value
@@ -191,19 +169,11 @@ def _collected(generator: Any) -> Any:
             return sent if end.value is None else end.value
 
 
-def _success(value: Any) -> Response:
-    form, data = values.encode_result(value)
-    content_type = {
-        values.TEXT: "text/plain; charset=utf-8",
-        values.BYTES: "application/octet-stream",
-        values.JSON: "application/json",
-    }.get(form)
-    if content_type is None:
-        boundary = data[2 : data.index(b"\r\n")].decode()
-        content_type = f"multipart/form-data; boundary={boundary}"
-    return Response(200, {"content-type": content_type}, data)
+def _success(value: Any, what: str = "result") -> Answer:
+    form, data = values.encode_result(value, what=what)
+    return Answer(values.content_type_of(form + data), data)
 
 
-def _failure(error: RemoteError) -> Response:
-    body = json.dumps(error.envelope()).encode()
-    return Response(error.status, {"content-type": "application/json"}, body)
+def _failure(error: RemoteError) -> Answer:
+    """An error of its own for each call, as hosts give it: the test may raise one many times."""
+    return Answer.of_error(from_envelope(error.envelope()))

@@ -8,12 +8,13 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from support.fake_host import FakeHost
+from support.fake_host import FakeHttpHost
 
 import jshost
 from jshost.client.batch import REQUEST_BYTES
-from jshost.client.http.http1 import Response
-from jshost.client.http.messages import DeadlinePassed, Request
+from jshost.client.host import DeadlinePassed
+from jshost.client.http.messages import Request
+from jshost.client.response import Response
 from jshost.exceptions import (
     ConnectionError,
     FunctionError,
@@ -26,7 +27,7 @@ from jshost.protocol.multipart import Part, decode_parts, encode_parts
 from jshost.protocol.values import body_hash
 
 
-class Doubling(FakeHost):
+class Doubling(FakeHttpHost):
     """A host that doubles `n`, and fails without one."""
 
     def request(self, request: Request) -> Response:
@@ -69,7 +70,7 @@ def test_what_is_sent() -> None:
 
 def test_nothing_is_sent_for_no_calls() -> None:
     assert both([]) == [[], []]
-    host = FakeHost()
+    host = FakeHttpHost()
     assert Function("f", host).map([]) == []
     assert host.requests == []
 
@@ -116,8 +117,8 @@ def test_what_cannot_be_carried_is_said_before_anything_is_sent() -> None:
 
 
 def test_a_host_that_does_not_answer_has_failed_its_calls_only() -> None:
-    down = FakeHost(error=ConnectionError("down"))
-    slow = FakeHost(error=DeadlinePassed())
+    down = FakeHttpHost(error=ConnectionError("down"))
+    slow = FakeHttpHost(error=DeadlinePassed())
     calls = [
         (Function("a", down), {}),
         (Function("b", Doubling()), {"n": 1}),
@@ -140,15 +141,15 @@ PARTS = encode_parts([Part("result", "application/json", b"1")])
 @pytest.mark.parametrize(
     ("host", "cls"),
     [
-        (FakeHost(b"<h1>It works!</h1>", 200, "text/html"), UnexpectedResponse),
-        (FakeHost(b"<h1>Bad Gateway</h1>", 502, "text/html"), ConnectionError),
-        (FakeHost(b"[]", 500), UnexpectedResponse),
-        (FakeHost(b"broken", 200, PARTS[0]), UnexpectedResponse),
-        (FakeHost(PARTS[1], 200, PARTS[0]), UnexpectedResponse),  # one answer for two calls
-        (FakeHost(b'{"code": "bad_request", "message": "no"}', 400), RequestError),
+        (FakeHttpHost(b"<h1>It works!</h1>", 200, "text/html"), UnexpectedResponse),
+        (FakeHttpHost(b"<h1>Bad Gateway</h1>", 502, "text/html"), ConnectionError),
+        (FakeHttpHost(b"[]", 500), UnexpectedResponse),
+        (FakeHttpHost(b"broken", 200, PARTS[0]), UnexpectedResponse),
+        (FakeHttpHost(PARTS[1], 200, PARTS[0]), UnexpectedResponse),  # one answer for two calls
+        (FakeHttpHost(b'{"code": "bad_request", "message": "no"}', 400), RequestError),
     ],
 )
-def test_what_no_host_answers(host: FakeHost, cls: type[Exception]) -> None:
+def test_what_no_host_answers(host: FakeHttpHost, cls: type[Exception]) -> None:
     found = Function("f", host).map([{}, {}])
     assert [type(each) for each in found] == [cls, cls]
 

@@ -10,10 +10,11 @@ import pickle
 from typing import Any
 
 import pytest
-from support.fake_host import FakeHost
+from support.fake_host import FakeHttpHost
 
 import jshost.host
-from jshost.client.http.messages import DeadlinePassed, Response
+from jshost.client.host import DeadlinePassed
+from jshost.client.response import Response
 from jshost.conf import settings
 from jshost.exceptions import (
     ConnectionError,
@@ -27,7 +28,7 @@ from jshost.protocol import values
 
 
 def test_a_call_is_a_post_with_the_hash_of_its_body() -> None:
-    host = FakeHost()
+    host = FakeHttpHost()
     Function("hello", host).call(foo="bar")
     (request,) = host.requests
     assert request["method"] == "POST"
@@ -47,7 +48,7 @@ def test_a_call_is_a_post_with_the_hash_of_its_body() -> None:
     ],
 )
 def test_any_name_can_be_called(name: str, path: str) -> None:
-    host = FakeHost()
+    host = FakeHttpHost()
     Function(name, host).call()
     assert host.requests[0]["target"].partition("?")[0] == path
 
@@ -59,14 +60,14 @@ def test_a_function_needs_a_name(name: Any) -> None:
 
 
 def test_arguments_may_have_any_name() -> None:
-    host = FakeHost()
+    host = FakeHttpHost()
     Function("f", host).call(**{"self": 1, "name": 2, "timeout": 3, "größe": 4})
     wanted = {"self": 1, "name": 2, "timeout": 3, "größe": 4}
     assert json.loads(host.requests[0]["body"]) == wanted
 
 
 def test_what_json_cannot_carry_is_not_sent() -> None:
-    host = FakeHost()
+    host = FakeHttpHost()
     with pytest.raises(TypeError, match="argument rows: a set has no JSON form"):
         Function("f", host).call(rows={1})
     assert host.requests == []
@@ -80,7 +81,7 @@ def test_an_encoder_can_be_set_for_one_function() -> None:
     class MyFunction(Function):
         encoder = Encoder
 
-    host = FakeHost()
+    host = FakeHttpHost()
     MyFunction("f", host).call(rows={2, 1}, day=datetime.date(2024, 2, 29))
     assert host.requests[0]["body"] == b'{"day": "2024-02-29", "rows": [1, 2]}'
 
@@ -90,7 +91,7 @@ def test_an_encoder_can_be_set_for_one_function() -> None:
 
 def sent_timeout(function: Function) -> tuple[str | None, float | None]:
     """What a call tells the host, and how long it would wait itself."""
-    host = function.host = FakeHost()
+    host = function.host = FakeHttpHost()
     function.call()
     (request,) = host.requests
     return request["headers"].get("JSHost-Timeout"), request["timeout_s"]
@@ -117,7 +118,7 @@ def test_a_limit_of_another_kind_of_float_is_sent_as_a_number() -> None:
 
 
 def test_with_timeout_is_the_same_function_with_another_limit() -> None:
-    function = Function("f", FakeHost(b"1"), timeout=5, fallback=7)
+    function = Function("f", FakeHttpHost(b"1"), timeout=5, fallback=7)
     other = function.with_timeout(0.5)
     assert (other.name, other.host, other.fallback) == ("f", function.host, 7)
     assert (sent_timeout(other)[0], sent_timeout(function)[0]) == ("0.5", "5.0")
@@ -155,7 +156,7 @@ def test_a_copy_is_the_same_function(carry: Any) -> None:
 
 
 def test_no_answer_in_time_is_a_function_timeout() -> None:
-    host = FakeHost(error=DeadlinePassed())
+    host = FakeHttpHost(error=DeadlinePassed())
     with pytest.raises(
         FunctionTimeout, match=r"^f: no answer within the limit of 0\.5 s"
     ) as caught:
@@ -175,7 +176,7 @@ def test_the_host_is_looked_up_at_the_first_call() -> None:
 
 
 def test_a_host_of_its_own() -> None:
-    host = FakeHost()
+    host = FakeHttpHost()
     function = Function("f", host=host)
     assert function.host is host
     assert function.get_host() is host
@@ -183,7 +184,7 @@ def test_a_host_of_its_own() -> None:
 
 
 def test_no_host_is_a_connection_error() -> None:
-    host = FakeHost(error=ConnectionError("No host answers at http://fake.invalid"))
+    host = FakeHttpHost(error=ConnectionError("No host answers at http://fake.invalid"))
     with pytest.raises(ConnectionError, match="No host answers"):
         Function("f", host).call()
 
@@ -209,19 +210,19 @@ def test_no_host_is_a_connection_error() -> None:
     ],
 )
 def test_a_result_is_decoded(content: bytes, content_type: str, result: Any) -> None:
-    found = Function("f", FakeHost(content, content_type=content_type)).call()
+    found = Function("f", FakeHttpHost(content, content_type=content_type)).call()
     assert found == result
     assert type(found) is type(result)
 
 
 def test_return_text_gives_the_text() -> None:
     settings.configure(RETURN_TEXT=True)
-    assert Function("f", FakeHost(b"40")).call() == "40"
+    assert Function("f", FakeHttpHost(b"40")).call() == "40"
 
 
 @pytest.mark.parametrize("status", [200, 500, 404])
 def test_send_request_gives_the_response_whatever_its_status(status: int) -> None:
-    response = Function("f", FakeHost(b'{"a": 1}', status)).send_request(x=1)
+    response = Function("f", FakeHttpHost(b'{"a": 1}', status)).send_request(x=1)
     assert response.status_code == status
     assert response.text == '{"a": 1}'
     assert response.json() == {"a": 1}
@@ -229,15 +230,15 @@ def test_send_request_gives_the_response_whatever_its_status(status: int) -> Non
 
 
 STRANGERS = {
-    "a web page": FakeHost(b"<h1>It works!</h1>", 200, "text/html"),
-    "an error of another API": FakeHost(b'{"error": "no"}', 500),
-    "an error that is a list": FakeHost(b'["code"]', 500),
-    "half a JSON text": FakeHost(b'{"a": ', 200),
-    "JSON that is not UTF-8": FakeHost(b'"\xff"', 200),
-    "text that is not UTF-8": FakeHost(b"\xff", 200, "text/plain"),
-    "no content type": FakeHost(b"1", 200, ""),
-    "no content": FakeHost(b"", 204, ""),
-    "a redirection": FakeHost(b"", 302, ""),
+    "a web page": FakeHttpHost(b"<h1>It works!</h1>", 200, "text/html"),
+    "an error of another API": FakeHttpHost(b'{"error": "no"}', 500),
+    "an error that is a list": FakeHttpHost(b'["code"]', 500),
+    "half a JSON text": FakeHttpHost(b'{"a": ', 200),
+    "JSON that is not UTF-8": FakeHttpHost(b'"\xff"', 200),
+    "text that is not UTF-8": FakeHttpHost(b"\xff", 200, "text/plain"),
+    "no content type": FakeHttpHost(b"1", 200, ""),
+    "no content": FakeHttpHost(b"", 204, ""),
+    "a redirection": FakeHttpHost(b"", 302, ""),
 }
 
 
@@ -249,7 +250,7 @@ def test_what_no_jshost_host_answers_is_unexpected(name: str) -> None:
 
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_a_proxy_without_a_host_is_no_host(status: int) -> None:
-    proxy = FakeHost(b"<h1>Bad Gateway</h1>", status, "text/html")
+    proxy = FakeHttpHost(b"<h1>Bad Gateway</h1>", status, "text/html")
     with pytest.raises(ConnectionError, match=rf"^f: status {status}, .* proxy .*Bad Gateway"):
         Function("f", proxy).call()
     assert Function("f", proxy, fallback="so be it").call() == "so be it"
@@ -259,17 +260,17 @@ def test_a_proxy_without_a_host_is_no_host(status: int) -> None:
 
 
 def test_calls_are_reported_where_verbosity_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    Function("f", FakeHost()).call()
+    Function("f", FakeHttpHost()).call()
     assert caplog.records == []
     settings.configure(VERBOSITY="FUNCTION_CALL")
     with caplog.at_level(logging.INFO):
-        Function("f", FakeHost()).call()
+        Function("f", FakeHttpHost()).call()
     (record,) = caplog.records
     assert record.getMessage().startswith("f: 200, ")
 
 
 def test_a_report_names_the_request(caplog: pytest.LogCaptureFixture) -> None:
-    host = FakeHost()
+    host = FakeHttpHost()
     host.answer = Response(200, {"content-type": "application/json", "x-request-id": "7-1"}, b"1")
     settings.configure(VERBOSITY="FUNCTION_CALL")
     with caplog.at_level(logging.INFO):

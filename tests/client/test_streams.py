@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.fake_host import FakeHost, Streaming, failing_host
+from support.fake_host import FakeHttpHost, StreamingHttp, failing_http_host
 
 from jshost.client.streams import Stream
 from jshost.exceptions import ConnectionError, FunctionError, UnexpectedResponse
@@ -42,7 +42,7 @@ END = event("result", "null")
 
 @both
 def test_what_is_sent(read: Read) -> None:
-    host = Streaming(END)
+    host = StreamingHttp(END)
     read(Function("f", host, timeout=2))
     (request,) = host.requests
     assert (request["method"], request["body"]) == ("POST", b'{"a": 1}')
@@ -54,7 +54,7 @@ def test_what_is_sent(read: Read) -> None:
 @both
 def test_values_and_the_result(read: Read) -> None:
     data = base64.b64encode(b"\x00\xff").decode()
-    host = Streaming(
+    host = StreamingHttp(
         event("chunk", "1") + event("chunk", '{"a": "\\u00fc"}'),
         event("chunk-bytes", data)[:15],
         event("chunk-bytes", data)[15:] + event("result-bytes", data),
@@ -65,14 +65,14 @@ def test_values_and_the_result(read: Read) -> None:
 
 @both
 def test_events_of_later_versions_are_passed_over(read: Read) -> None:
-    host = Streaming(event("progress", "whatever"), event("chunk", "1"), END)
+    host = StreamingHttp(event("progress", "whatever"), event("chunk", "1"), END)
     assert read(Function("f", host)) == ([1], None)
 
 
 @both
 def test_an_answer_that_is_no_stream_is_the_result(read: Read) -> None:
     """As proxies and older hosts give it."""
-    host = Streaming(b"[1, ", b"2]")
+    host = StreamingHttp(b"[1, ", b"2]")
     host.headers = {"content-type": "application/json"}
     assert read(Function("f", host)) == ([], [1, 2])
 
@@ -84,7 +84,7 @@ ENVELOPE = {"code": "function_failed", "name": "RangeError", "message": "no more
 def test_an_error_comes_behind_the_values(read: Read) -> None:
     got: list[Any] = []
     pieces = event("chunk", "1") + event("error", json.dumps(ENVELOPE))
-    function = Function("f", Streaming(pieces))
+    function = Function("f", StreamingHttp(pieces))
 
     async def follow_async() -> None:
         async for chunk in function.astream():
@@ -100,7 +100,7 @@ def test_an_error_comes_behind_the_values(read: Read) -> None:
 
 
 def test_an_error_is_raised_once() -> None:
-    stream = Function("f", Streaming(event("error", json.dumps(ENVELOPE)))).stream()
+    stream = Function("f", StreamingHttp(event("error", json.dumps(ENVELOPE)))).stream()
     with pytest.raises(FunctionError):
         next(stream)
     assert list(stream) == []
@@ -114,7 +114,7 @@ class Own(Exception):
 
 @both
 def test_an_exception_class_of_ones_own(read: Read) -> None:
-    host = Streaming(event("error", json.dumps(ENVELOPE)))
+    host = StreamingHttp(event("error", json.dumps(ENVELOPE)))
     with pytest.raises(Own, match="no more"):
         read(Function("f", host, exception_cls=Own))
 
@@ -133,7 +133,7 @@ def test_an_exception_class_of_ones_own(read: Read) -> None:
     ],
 )
 def test_a_stream_that_breaks(read: Read, pieces: list[bytes], cls: type[Exception]) -> None:
-    host = Streaming(*pieces)
+    host = StreamingHttp(*pieces)
     with pytest.raises(cls):
         read(Function("f", host))
     assert host.closed
@@ -142,13 +142,13 @@ def test_a_stream_that_breaks(read: Read, pieces: list[bytes], cls: type[Excepti
 @both
 def test_an_error_that_is_no_object(read: Read) -> None:
     with pytest.raises(UnexpectedResponse):
-        read(Function("f", Streaming(event("error", "[]"))))
+        read(Function("f", StreamingHttp(event("error", "[]"))))
 
 
 @both
 def test_an_answer_that_is_an_error(read: Read) -> None:
-    failing = failing_host("queue_full")
-    host = Streaming(failing.answer.content)
+    failing = failing_http_host("queue_full")
+    host = StreamingHttp(failing.answer.content)
     host.status_code, host.headers = 503, {"content-type": "application/json"}
     with pytest.raises(Exception, match=r"^f: it broke"):
         read(Function("f", host))
@@ -159,7 +159,7 @@ def test_an_answer_that_is_an_error(read: Read) -> None:
 
 def test_leaving_closes() -> None:
     for how in ("close", "with", "forget"):
-        host = Streaming(event("chunk", "1") + event("chunk", "2"), END)
+        host = StreamingHttp(event("chunk", "1") + event("chunk", "2"), END)
         stream = Function("f", host).stream()
         assert next(stream) == 1
         if how == "close":
@@ -176,7 +176,7 @@ def test_leaving_closes() -> None:
 def test_leaving_closes_on_a_loop() -> None:
     async def main() -> None:
         for how in ("aclose", "with"):
-            host = Streaming(event("chunk", "1") + event("chunk", "2"), END)
+            host = StreamingHttp(event("chunk", "1") + event("chunk", "2"), END)
             stream = Function("f", host).astream()
             assert await anext(stream) == 1
             if how == "aclose":
@@ -192,7 +192,7 @@ def test_leaving_closes_on_a_loop() -> None:
 
 def test_astream_calls_when_the_first_value_is_asked_for() -> None:
     async def main() -> None:
-        host = Streaming(END)
+        host = StreamingHttp(END)
         stream = Function("f", host).astream()
         assert host.requests == []
         await stream.aclose()
@@ -204,7 +204,7 @@ def test_astream_calls_when_the_first_value_is_asked_for() -> None:
 
 @both
 def test_what_json_cannot_carry_is_said_at_once(read: Read) -> None:
-    host = FakeHost()
+    host = FakeHttpHost()
     with pytest.raises(TypeError, match="argument rows: a set has no JSON form"):
         Function("f", host).stream(rows={1}) if read is by_thread else Function("f", host).astream(
             rows={1}
@@ -213,6 +213,6 @@ def test_what_json_cannot_carry_is_said_at_once(read: Read) -> None:
 
 
 def test_a_stream_is_an_iterator() -> None:
-    stream = Function("f", Streaming(END)).stream()
+    stream = Function("f", StreamingHttp(END)).stream()
     assert isinstance(stream, Stream)
     assert iter(stream) is stream

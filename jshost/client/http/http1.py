@@ -12,7 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import httptools
 
-from jshost.client.http.messages import FrozenHeaders, Response, decoded_headers
+from jshost.client.http.messages import FrozenHeaders
+from jshost.client.response import Response, decoded_headers
 
 __all__ = [
     "Endpoint",

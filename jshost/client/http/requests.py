@@ -9,15 +9,30 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from jshost.client.http.messages import Request, Response
+from jshost.client.http.messages import Request
+from jshost.client.http.served import (
+    STREAMED_ANSWERS,
+    read_answer,
+    read_batch_answer,
+    write_batch,
+    write_call,
+)
 from jshost.client.http.transport import OpenResponse, Transport, aread_whole, read_whole
 from jshost.client.http.transport_choice import connect, connect_async
+from jshost.client.response import Response
 from jshost.exceptions import ConnectionError
 
 if TYPE_CHECKING:
     import asyncio
 
-    from jshost.client.call import HttpCall
+    from jshost.client.host import (
+        Answer,
+        AnswerStream,
+        AsyncAnswerStream,
+        BatchAnswer,
+        BatchRequest,
+        CallRequest,
+    )
     from jshost.client.http.transport import AsyncOpenResponse, AsyncTransport
 
 __all__ = ["HostRequests"]
@@ -51,15 +66,48 @@ class HostRequests:
         self._transport = self._managed = None
         self._async_transports = {}
 
-    def send_call(self, call: HttpCall) -> Response:
-        """Have a function called; `request` says what may go wrong."""
-        return self.request(call.request())
+    # What a `Function` asks for; see `jshost.client.host.Host`
 
-    async def asend_call(self, call: HttpCall) -> Response:
-        """As `send_call`, from any asyncio loop."""
-        return await self.arequest(call.request())
+    @property
+    def managed_logfile(self) -> str | None:
+        """The log of the managed host that this process holds, as the manager named it."""
+        return self._managed["logfile"] if self._managed is not None else None
 
-    send_batch, asend_batch = send_call, asend_call  # a batch is one request, too
+    def call(self, request: CallRequest) -> Answer:
+        response = self.request(write_call(request))
+        return read_answer(request.name, response, self._managed)
+
+    async def acall(self, request: CallRequest) -> Answer:
+        response = await self.arequest(write_call(request))
+        return read_answer(request.name, response, self._managed)
+
+    def batch(self, request: BatchRequest) -> BatchAnswer:
+        return read_batch_answer(self.request(write_batch(request)), self._managed)
+
+    async def abatch(self, request: BatchRequest) -> BatchAnswer:
+        return read_batch_answer(await self.arequest(write_batch(request)), self._managed)
+
+    def stream(self, request: CallRequest) -> AnswerStream | Answer:
+        from jshost.client.http.event_streams import EventStream, is_event_stream
+
+        answer = self.open(write_call(request, STREAMED_ANSWERS))
+        if not isinstance(answer, Response):
+            if is_event_stream(answer):
+                return EventStream(request.name, answer, self._managed)
+            answer = read_whole(answer)
+        return read_answer(request.name, answer, self._managed)
+
+    async def astream(self, request: CallRequest) -> AsyncAnswerStream | Answer:
+        from jshost.client.http.event_streams import AsyncEventStream, is_event_stream
+
+        answer = await self.aopen(write_call(request, STREAMED_ANSWERS))
+        if not isinstance(answer, Response):
+            if is_event_stream(answer):
+                return AsyncEventStream(request.name, answer, self._managed)
+            answer = await aread_whole(answer)
+        return read_answer(request.name, answer, self._managed)
+
+    # Over HTTP
 
     def request(self, request: Request) -> Response:
         """One HTTP request to the host; see `Transport.request`."""
@@ -79,7 +127,7 @@ class HostRequests:
                     raise
             time.sleep(MOVING_POLL_S)
 
-    def stream(self, request: Request) -> OpenResponse | Response:
+    def open(self, request: Request) -> OpenResponse | Response:
         """As `request`, with an answer of status 200 read as it comes; see `Transport.stream`."""
         moving = _Moving(self)
         while True:
@@ -117,8 +165,8 @@ class HostRequests:
                     raise
             await _sleep(MOVING_POLL_S)
 
-    async def astream(self, request: Request) -> AsyncOpenResponse | Response:
-        """As `stream`, from any asyncio loop."""
+    async def aopen(self, request: Request) -> AsyncOpenResponse | Response:
+        """As `open`, from any asyncio loop."""
         import asyncio
 
         moving = _Moving(self)

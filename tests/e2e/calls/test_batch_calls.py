@@ -15,6 +15,7 @@ from support.hosts import RunningHost, StartHost
 import jshost
 from jshost.client import hooks
 from jshost.client.hooks import OutgoingCall
+from jshost.client.host import BatchRequest
 from jshost.client.http.messages import Request
 from jshost.exceptions import (
     ArgumentsError,
@@ -26,7 +27,7 @@ from jshost.exceptions import (
 )
 from jshost.function import Function
 from jshost.host import JSHost
-from jshost.protocol.multipart import Part, decode_parts, encode_parts
+from jshost.protocol.multipart import Part, Run, decode_parts, encode_parts
 
 CONFIG = {
     "host.config.py": """
@@ -116,11 +117,9 @@ def test_functions_of_both_languages_and_their_failures(shared_host: RunningHost
 
 
 def test_a_call_that_no_frame_can_carry_fails_alone(shared_host: RunningHost) -> None:
-    good = Part("double", "application/json", b'{"number": 1}')
+    good = Run("double", "application/json", [b'{"number": 1}'])
     bad = good._replace(content_type="multipart/form-data; boundary=" + "x" * 70_000)
-    content_type, body = encode_parts([good, bad, good])
-    headers = {"Content-Type": content_type}
-    response = shared_host.host.request(Request("POST", "/batch", headers, body, 10))
+    response = shared_host.host.batch(BatchRequest([good, bad, good], 10)).response()
     parts = decode_parts(response.content_type, response.content)
     assert [part.name for part in parts] == ["result", "error", "result"]
     assert json.loads(parts[1].data)["code"] == "body_too_large"

