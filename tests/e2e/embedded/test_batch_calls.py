@@ -6,4 +6,4 @@ from e2e.calls.test_batch_calls import *  # noqa: F403
 from support.embedding import *  # noqa: F403
 
 # About HTTP:
-del test_the_wire  # noqa: F821
+del test_the_wire, test_what_is_no_batch_is_refused  # noqa: F821
