@@ -12,7 +12,7 @@ from jshost.exceptions import CODES, RemoteError, from_envelope
 from jshost.pool.alarm import Alarm
 from jshost.pool.channel import WorkerChannel
 from jshost.pool.pending_call import Caller, PendingCall, remote_error
-from jshost.pool.scheduling.decisions import Action, Fail, Refused
+from jshost.pool.scheduling.actions import Action, Fail, Refused
 from jshost.pool.scheduling.scheduler import Scheduler
 from jshost.pool.statistics import Statistics
 from jshost.protocol import frames

@@ -23,7 +23,7 @@ from jshost.pool.loop import Loop, when
 from jshost.pool.memory import MemoryWatch
 from jshost.pool.pending_call import Caller, PendingCall
 from jshost.pool.process import WorkerProcess, spawn
-from jshost.pool.scheduling.decisions import (
+from jshost.pool.scheduling.actions import (
     Action,
     Cancel,
     Drain,
@@ -31,13 +31,13 @@ from jshost.pool.scheduling.decisions import (
     Halt,
     Kill,
     Ping,
-    Policy,
     Recycled,
     Send,
     Spawn,
-    State,
 )
+from jshost.pool.scheduling.policy import Policy
 from jshost.pool.scheduling.scheduler import Scheduler
+from jshost.pool.scheduling.states import Phase
 from jshost.protocol import frames
 from jshost.protocol.lines import Line
 
@@ -158,9 +158,7 @@ class Pool:
     @property
     def is_complete(self) -> bool:
         """Whether as many workers can take calls as the policy wants."""
-        workers = self.scheduler.workers.values()
-        ready = sum(worker.state is State.READY and not worker.doomed for worker in workers)
-        return ready >= self.scheduler.policy.workers
+        return self.scheduler.serving >= self.scheduler.policy.workers
 
     @property
     def is_settled(self) -> bool:
@@ -180,7 +178,7 @@ class Pool:
         scheduler = self.scheduler
         return not (
             any(worker.is_gone for worker in self.workers.values())
-            or any(worker.state is State.RETIRING for worker in scheduler.workers.values())
+            or any(w.state.phase is Phase.RETIRING for w in scheduler.workers.values())
             or any(call.drop_by is not None for call in scheduler.calls.values())
         )
 

@@ -23,7 +23,7 @@ from jshost.pool.loop import Loop
 from jshost.pool.options import HostOptions, camel_case
 from jshost.pool.pool import LineListener, Pool
 from jshost.pool.process import WorkerProcess, spawn
-from jshost.pool.scheduling.decisions import Policy
+from jshost.pool.scheduling.policy import Policy
 
 __all__ = ["FileWatch", "Registry", "Route"]
 
@@ -216,7 +216,7 @@ class Registry:
                 "configFile": str(pool.launch.config_file),
                 "number": worker.number,
                 "pid": pool.workers[worker.number].process.pid,
-                "state": worker.state.value,
+                "state": worker.state.phase.value,
                 "calls": len(worker.calls),
                 "memory": pool.workers[worker.number].process.memory(),
             }

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jshost.pool.pool import Pool
-from jshost.pool.scheduling.decisions import State
+from jshost.pool.scheduling.states import Phase
 from jshost.pool.statistics import BOUNDS_S, Statistics
 from jshost.server.service import Service
 
@@ -128,11 +128,11 @@ def _workers(core: Any, service: Service, pools: list[Pool]) -> Iterator[Metric]
         config = str(item.config_file)
         own = [pool for pool in pools if pool.launch.config_file == item.config_file]
         queue.add_metric([config], sum(len(pool.scheduler.queue) for pool in own))
-        states = Counter(
-            worker.state for pool in own for worker in list(pool.scheduler.workers.values())
+        phases = Counter(
+            worker.state.phase for pool in own for worker in list(pool.scheduler.workers.values())
         )
-        for state in State:
-            count.add_metric([config, state.value], states[state])
+        for phase in Phase:
+            count.add_metric([config, phase.value], phases[phase])
         channels = [worker for pool in own for worker in pool.workers.values()]
         for place, worker in enumerate(channels, 1):
             memory.add_metric([config, str(place)], worker.process.memory() or 0)

@@ -21,7 +21,7 @@ from jshost.exceptions import (
     RequestError,
 )
 from jshost.pool.pool import PendingCall, Pool
-from jshost.pool.scheduling.decisions import Policy
+from jshost.pool.scheduling.policy import Policy
 from jshost.pool.statistics import Statistics
 from jshost.protocol import frames
 

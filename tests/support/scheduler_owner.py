@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from jshost.pool.scheduling.decisions import (
+from jshost.pool.scheduling.actions import (
     RESTART_REASONS,
     Action,
     Cancel,
@@ -21,9 +21,9 @@ from jshost.pool.scheduling.decisions import (
     Recycled,
     Send,
     Spawn,
-    State,
 )
 from jshost.pool.scheduling.scheduler import Scheduler
+from jshost.pool.scheduling.states import SERVING
 
 __all__ = ["QUEUED", "Owner", "Process"]
 
@@ -93,7 +93,7 @@ class Owner:
                     process = self.processes[number]
                     assert not process.recycled
                     process.recycled = True
-                    successor = self.scheduler.workers[number].replacement
+                    successor = self.scheduler.workers[number].successor
                     assert successor is not None
                     assert self.can_take(self.processes[successor]), "the new one is ready first"
                     assert reason in RESTART_REASONS
@@ -107,7 +107,7 @@ class Owner:
         assert not process.drained
         assert not process.killed
         assert not process.lost
-        assert self.scheduler.workers[number].state is State.READY
+        assert self.scheduler.workers[number].state in SERVING
         process.calls.add(call)
         self.places[call] = number
 
@@ -142,4 +142,4 @@ class Owner:
         """The workers that may be given calls, however many they have."""
         workers = self.scheduler.workers
         there = self.processes.items()
-        return [n for n, p in there if self.can_take(p) and workers[n].state is State.READY]
+        return [n for n, p in there if self.can_take(p) and workers[n].state in SERVING]

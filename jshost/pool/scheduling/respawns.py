@@ -1,20 +1,21 @@
-"""When a worker that died is followed by another: only decisions, no I/O.
+"""When a worker that died is followed by another.
 
-Runs in: host (and whoever owns a pool).
+Runs in: host, programs that embed.
 """
 
 from __future__ import annotations
 
-from jshost.pool.scheduling.decisions import Policy
+from jshost.pool.scheduling.backoff import pause_s
+from jshost.pool.scheduling.policy import Policy
 
-__all__ = ["Respawns", "pause_s"]
+__all__ = ["Respawns"]
 
 
 class Respawns:
-    """Respawns that are due, and the failures that put them off.
+    """Respawns that are due, and the failures that delay them.
 
-    A worker is followed at once after the first death; later and later while deaths come early,
-    or starts fail.
+    A worker is followed at once after the first death, and later and later while workers die early
+    or fail to start.
     """
 
     def __init__(self) -> None:
@@ -23,7 +24,7 @@ class Respawns:
         self._failed_starts = 0
         self._early_deaths = 0
 
-    def started(self) -> None:
+    def worker_started(self) -> None:
         """A worker has become ready."""
         self._failed_starts = 0
 
@@ -32,7 +33,7 @@ class Respawns:
         self._failed_starts += 1
         return self._failed_starts
 
-    def died(self, served_s: float, policy: Policy) -> None:
+    def worker_died(self, served_s: float, policy: Policy) -> None:
         """A worker that was ready has died."""
         self._early_deaths = self._early_deaths + 1 if served_s < policy.settled_s else 0
 
@@ -50,8 +51,3 @@ class Respawns:
         count = len(self.due)
         self.due = [at for at in self.due if at > now]
         return count - len(self.due)
-
-
-def pause_s(failures: int, first_s: float, longest_s: float) -> float:
-    """How long to wait after so many failures in a row: twice as long after each."""
-    return min(first_s * 2.0 ** min(max(failures, 1) - 1, 30), longest_s)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,18 +16,11 @@ import pytest
 from support.paths import VECTORS_FOLDER
 
 from jshost.pool.options import camel_case
-from jshost.pool.scheduling.decisions import (
-    RESTART_REASONS,
-    TRANSITIONS,
-    Action,
-    Fail,
-    IllegalTransition,
-    Policy,
-    Refused,
-    Spawn,
-    State,
-)
+from jshost.pool.scheduling import states
+from jshost.pool.scheduling.actions import RESTART_REASONS, Action, Fail, Kill, Refused, Spawn
+from jshost.pool.scheduling.policy import Policy
 from jshost.pool.scheduling.scheduler import Scheduler
+from jshost.pool.scheduling.states import TRANSITIONS, IllegalTransition, State
 
 VECTORS = json.loads((VECTORS_FOLDER / "scheduler.json").read_text())
 
@@ -78,7 +72,7 @@ def as_json(action: Action | list[Any]) -> list[Any]:
 def state_of(scheduler: Scheduler) -> dict[str, Any]:
     wake = scheduler.next_wake
     return {
-        "workers": {str(number): w.state.value for number, w in scheduler.workers.items()},
+        "workers": {str(number): w.state.phase.value for number, w in scheduler.workers.items()},
         "queue": list(scheduler.queue),
         "ready": scheduler.ready,
         "idle": scheduler.idle,
@@ -114,6 +108,70 @@ def test_the_vectors_speak_of_everything() -> None:
     assert VECTORS["defaults"] == defaults
 
 
+def test_an_attempt_to_recycle_is_not_the_end_of_a_worker_that_is_held() -> None:
+    """The one that was started for it is ready, but lost: it will not take its place."""
+    scheduler = Scheduler(Policy(max_memory=100))
+    scheduler.start(0.0)
+    scheduler.worker_ready(1, 0.0)
+    scheduler.memory(1, 50, 0.0)
+    assert scheduler.memory(1, 160, 10.0) == [Spawn(2)]
+    scheduler.worker_lost(2)
+    assert scheduler.worker_ready(2, 10.1) == []
+    assert scheduler.worker_gone(2, 10.2) == []
+    assert scheduler.submit(1, math.inf, 10.3) == 1
+
+
+def test_a_worker_that_is_held_and_hangs_is_replaced() -> None:
+    """As each worker that keeps a cancelled call, and by the one that was started for it."""
+    scheduler = Scheduler(Policy(max_memory=100))
+    scheduler.start(0.0)
+    scheduler.worker_ready(1, 0.0)
+    scheduler.memory(1, 50, 0.0)
+    assert scheduler.submit(1, math.inf, 10.0) == 1
+    assert scheduler.memory(1, 160, 10.0) == [Spawn(2)]
+    scheduler.cancel(1, 10.1)
+    assert scheduler.tick(10.6) == []
+    assert scheduler.restarts == {"unresponsive": 1}
+    assert scheduler.worker_ready(2, 11.0) == [Kill(1, "did not drop a cancelled call")]
+    assert scheduler.worker_gone(1, 11.1) == []
+    assert scheduler.ready
+
+
+# The table of states
+
+
+def test_the_docstring_of_states_is_the_table() -> None:
+    written: dict[str, dict[str, str]] = {}
+    table = (states.__doc__ or "").partition("::\n\n")[2].partition("\n\n")[0]
+    for line in table.splitlines():
+        if state := re.match(r" {4}(\w+)", line):
+            moves = written[state[1]] = {}
+        moves |= dict(re.findall(r"(\w+) → (\w+)", line))
+    assert written == {
+        state.name: {event: target.name for event, target in moves.items()}
+        for state, moves in TRANSITIONS.items()
+    }
+    assert list(written) == [state.name for state in State]
+
+
+def test_the_docstring_of_states_explains_each_state_and_event() -> None:
+    prose = (states.__doc__ or "").replace("::\n\n", "\0").split("\0")
+    explained = prose[0] + prose[-1].partition("\n\n")[2]
+    for state, moves in TRANSITIONS.items():
+        assert state.name in explained
+        assert all(f"`{event}`" in explained for event in moves)
+
+
+def test_the_table_is_that_of_the_vectors() -> None:
+    assert VECTORS["states"] == {
+        state.value: {
+            "phase": state.phase.value,
+            "moves": {event: target.value for event, target in moves.items()},
+        }
+        for state, moves in TRANSITIONS.items()
+    }
+
+
 @pytest.mark.parametrize("event", ["ready", "gone"])
 def test_an_illegal_event_names_the_worker_its_state_and_the_event(event: str) -> None:
     scheduler = Scheduler(Policy())
@@ -121,7 +179,7 @@ def test_an_illegal_event_names_the_worker_its_state_and_the_event(event: str) -
         EVENTS[event](scheduler, 1, 0.0)
     scheduler.start(0.0)
     scheduler.worker_ready(1, 0.0)
-    assert (State.READY, "ready") not in TRANSITIONS
+    assert "ready" not in TRANSITIONS[State.READY]
     with pytest.raises(IllegalTransition, match=r"worker 1 in READY state .*'ready'"):
         scheduler.worker_ready(1, 1.0)
 

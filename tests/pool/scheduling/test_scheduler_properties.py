@@ -18,8 +18,10 @@ from hypothesis.stateful import (
 from support.extent import examples
 from support.scheduler_owner import QUEUED, Owner, Process
 
-from jshost.pool.scheduling.decisions import Kill, Policy, Refused, State
+from jshost.pool.scheduling.actions import Kill, Refused
+from jshost.pool.scheduling.policy import Policy
 from jshost.pool.scheduling.scheduler import Scheduler
+from jshost.pool.scheduling.states import HELD_BACK, SERVING, Phase
 
 
 class SchedulerMachine(Owner, RuleBasedStateMachine):
@@ -147,7 +149,7 @@ class SchedulerMachine(Owner, RuleBasedStateMachine):
         self.carry_out(actions)
 
     def can_be_given_calls(self, number: int) -> bool:
-        return self.scheduler.workers[number].state is State.READY
+        return self.scheduler.workers[number].state in SERVING
 
     @precondition(lambda self: any(process.pinged for process in self.processes.values()))
     @rule(data=st.data())
@@ -239,8 +241,9 @@ class SchedulerMachine(Owner, RuleBasedStateMachine):
         assert all(len(p.calls) <= policy.concurrency for p in self.processes.values())
         workers = self.scheduler.workers
         there = [n for n, process in self.processes.items() if not (process.killed or process.lost)]
-        serving = sum(workers[n].state is not State.RETIRING for n in there)
-        successors = {w.replacement for w in workers.values() if w.reason} & set(there)
+        serving = sum(workers[n].state.phase is not Phase.RETIRING for n in there)
+        due = self.scheduler.recycling.reasons
+        successors = {workers[n].successor for n in due} & set(there)
         assert len(successors) <= 1, "one is recycled at a time"
         assert serving <= policy.workers + len(successors)
         assert self.halts <= 1
@@ -249,7 +252,7 @@ class SchedulerMachine(Owner, RuleBasedStateMachine):
     def recycling_takes_nobody_away(self) -> None:
         """But for those who grow too fast, a worker takes calls until another one does."""
         for worker in self.scheduler.workers.values():
-            if worker.state is State.RETIRING and worker.patient and worker.reason:
+            if worker.state in HELD_BACK:
                 assert self.scheduler.policy.max_memory is not None
 
     @invariant()
