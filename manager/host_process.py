@@ -148,9 +148,9 @@ class HostProcess:
             return
         await self._process.wait()
         await asyncio.gather(*self._tasks)
-        said = self._stderr.decode("utf-8", "replace").strip().removeprefix("jshost: ")
+        reason = self._stderr.decode("utf-8", "replace").strip().removeprefix("jshost: ")
         raise StartFailed(
-            said
+            reason
             or f"{self.launch.config}: the host ended with {self._process.returncode} while "
             f"it started; its log is {self.launch.logfile}"
         )

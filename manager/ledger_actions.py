@@ -1,4 +1,4 @@
-"""What the ledger decides: its actions, its refusals and its timeouts. Runs in: manager."""
+"""The ledger's decisions as values: actions, refusals; and its timeouts. Runs in: manager."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A host as the ledger knows it: its state, who holds it, who waits for it. Runs in: manager.
+"""A host as the ledger knows it: its state, its holders, its waiters. Runs in: manager.
 
 The states and the events that change them::
 

@@ -1,4 +1,4 @@
-"""The manager's state file, and the lock that decides who is the manager. Runs in: manager.
+"""The manager's state file, and the lock that allows one manager only. Runs in: manager.
 
 The file has the manager's port and token (mode 0600, in the user's runtime directory). The lock is
 on that directory, and held until the manager ends: a killed manager leaves no lock behind.

@@ -41,13 +41,13 @@ class App:
     Args:
         service: has the functions.
         version: jshost's.
-        token: what callers must send; "": nothing.
+        token: the token that callers must send; "": none.
 
     Attributes:
-        metrics: what `/metrics` shows.
+        metrics: the numbers that `/metrics` shows.
         draining: whether the host is stopping. Each answer is then its connection's last. Calls
             still run until the pools refuse them: a proxy may not repeat them elsewhere.
-        reload_status: what `/status` says of reloads.
+        reload_status: gives the part of `/status` that is about reloads.
     """
 
     def __init__(self, service: Service, version: str, token: str = "") -> None:
@@ -78,8 +78,8 @@ class App:
         return request
 
     def admit(self, request: IncomingRequest) -> int:
-        """See `RequestHandler`. For a known head it is not called again: so the answer may depend
-        on the head and the options only, or on what `begin` checks too."""
+        """See `RequestHandler`. It is not called for known heads. So its answer may depend only on
+        the head and the options, or on checks that `begin` makes too."""
         if not request.request_id:
             request.request_id = next(self._request_ids)
         self._access.check(request)
@@ -125,7 +125,7 @@ class App:
         return Readiness.READY if self._service.registry.ready else Readiness.STARTING
 
     def status(self) -> dict[str, Any]:
-        """What `/status` answers."""
+        """The JSON of `/status`."""
         registry = self._service.registry
         return {
             "type": "Host",

@@ -45,7 +45,7 @@ class Dispatcher:
             pool.calls.statistics = self._statistics
 
     def check(self, request: IncomingRequest, name: str | None) -> None:
-        """Check what can be checked before the body is there; `name` None is a batch.
+        """Make the checks that need no body; `name` None is a batch.
 
         Raises:
             RemoteError: the method is not allowed there, or there is no such function.

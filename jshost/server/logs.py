@@ -80,20 +80,8 @@ def set_up_logging(
     Raises:
         ConfigError: the file cannot be written.
     """
-    handler: logging.Handler
     try:
-        if logfile is None:
-            handler = _LogStream(sys.stderr)
-        elif rotate:
-            handler = _RotatedLogFile(
-                logfile,
-                maxBytes=LOG_BYTES,
-                backupCount=LOG_COUNT,
-                encoding="utf-8",
-                errors="backslashreplace",
-            )
-        else:
-            handler = _LogFile(logfile, encoding="utf-8", errors="backslashreplace")
+        handler = _handler(logfile, rotate)
     except OSError as error:
         raise ConfigError(f"{logfile}: cannot be written: {error.strerror}") from error
     handler.setFormatter(_JsonFormatter() if as_json else logging.Formatter(LOG_FORMAT))
@@ -103,6 +91,20 @@ def set_up_logging(
     logging.getLogger("jshost").setLevel(logging.DEBUG if verbose else logging.INFO)
     access_level = logging.INFO if verbose or access_log else logging.WARNING
     logging.getLogger("jshost.access").setLevel(access_level)
+
+
+def _handler(logfile: str | None, rotate: bool) -> logging.Handler:
+    if logfile is None:
+        return _LogStream(sys.stderr)
+    if not rotate:
+        return _LogFile(logfile, encoding="utf-8", errors="backslashreplace")
+    return _RotatedLogFile(
+        logfile,
+        maxBytes=LOG_BYTES,
+        backupCount=LOG_COUNT,
+        encoding="utf-8",
+        errors="backslashreplace",
+    )
 
 
 def reopen_log() -> None:

@@ -36,10 +36,10 @@ class PagesOwner(Protocol):
     def readiness(self) -> Readiness: ...
 
     def status(self) -> dict[str, Any]:
-        """What `/status` answers."""
+        """The JSON of `/status`."""
 
     async def metrics_text(self) -> tuple[bytes, str]:
-        """What `/metrics` answers, and its content type."""
+        """The text of `/metrics`, and its content type."""
 
     def count_refused(self, code: str) -> None:
         """A request was refused with the error of this code."""

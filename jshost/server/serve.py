@@ -99,12 +99,8 @@ async def serve(options: ServeOptions) -> int:
         service.begin()
         from jshost.server.app import App  # imported while the worker starts: it takes as long
 
-        starting = asyncio.ensure_future(service.start())
-        await _first(starting, asyncio.ensure_future(signals.stop.wait()))
-        if not starting.done():
-            starting.cancel()
+        if not await _is_loaded(service, signals):
             return STOPPED
-        await starting
         registry = service.registry
         with Listeners(registry.config_file, registry.options, systemd.sockets) as listeners:
             token = read_token(registry.options, registry.config_file, os.environ)
@@ -117,6 +113,17 @@ async def serve(options: ServeOptions) -> int:
     finally:
         systemd.close()
         await generations.end(0)
+
+
+async def _is_loaded(service: Service, signals: Signals) -> bool:
+    """Load the service; False if a signal stops that. Raises: ConfigError: it does not load."""
+    loading = asyncio.ensure_future(service.start())
+    await _first(loading, asyncio.ensure_future(signals.stop.wait()))
+    if not loading.done():
+        loading.cancel()
+        return False
+    await loading
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +159,7 @@ class _Host:
             server.abort()
 
     def _announce(self) -> None:
-        """Say that we listen: in the record, on stdout, to systemd; and take reloads."""
+        """Announce the host in its record, on stdout and to systemd; begin to take reloads."""
         try:
             self.record.write()
         except (ConfigError, OSError) as error:

@@ -1,4 +1,4 @@
-"""What asks a host to stop or to reload: signals, and the death of its manager. Runs in: host."""
+"""Stops or reloads a host: on signals, and when its manager dies. Runs in: host."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Systemd:
                 sender.setblocking(False)
                 sender.sendto("\n".join(lines).encode("utf-8", "replace"), address)
         except OSError as error:
-            logger.warning("systemd could not be told %s: %s", lines[0], error.strerror)
+            logger.warning("notifying systemd of %s failed: %s", lines[0], error.strerror)
 
 
 def _watchdog_s(environment: MutableMapping[str, str]) -> float:

@@ -63,7 +63,7 @@ def test_an_abstract_socket_is_told() -> None:
 
 def test_nobody_listening_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Systemd({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready("serving")
-    assert "systemd could not be told READY=1: No such file or directory" in caplog.text
+    assert "notifying systemd of READY=1 failed: No such file or directory" in caplog.text
 
 
 def test_the_watchdog_hears_of_the_loop(news: socket.socket) -> None:

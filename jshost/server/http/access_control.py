@@ -22,7 +22,7 @@ class AccessControl:
 
     Args:
         options: the host's.
-        token: what callers must send; "": nothing.
+        token: the token that callers must send; "": none.
     """
 
     def __init__(self, options: HostOptions, token: str) -> None:
@@ -93,7 +93,7 @@ def is_allowed_host(header: str, options: HostOptions) -> bool:
 
 
 def is_preflight(request: IncomingRequest) -> bool:
-    """Whether a browser asks what an allowed page may send (Fetch, section 3.2.2)."""
+    """Whether it is the CORS preflight of an allowed page (Fetch, section 3.2.2)."""
     return request.head.method == "OPTIONS" and bool(request.headers.allowed_origin)
 
 

@@ -80,9 +80,9 @@ class CachingSender:
     """Sends the result of a cacheable function, with the headers for caches.
 
     Args:
-        connection: what it is sent to.
+        connection: sends the response.
         request: its URL has the arguments or their hash.
-        pool: says which code answers.
+        pool: knows the version of the code that answers.
         max_age_s: how old a result may be.
         scope: which caches may keep it.
     """

@@ -1,7 +1,7 @@
-"""What a connection, the handler of its requests and the answers agree on. Runs in: host.
+"""The protocols of connections, request handlers and answers. Runs in: host.
 
-A connection reads a request and gives it to the `RequestHandler`. That one returns an `Exchange`,
-which answers through the connection: its `Responder`.
+A connection reads a request and gives it to the `RequestHandler`. The handler returns an
+`Exchange`, which sends the answer through the connection: its `Responder`.
 """
 
 from __future__ import annotations

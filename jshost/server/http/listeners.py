@@ -21,7 +21,7 @@ logger = logging.getLogger("jshost.host")
 
 BACKLOG = 2048
 MAX_SOCKET_PATH_BYTES = 103
-"""What every system takes for the path of a unix socket (sun_path holds 104 to 108)."""
+"""The longest path of a unix socket that every system takes (sun_path holds 104 to 108)."""
 
 
 class Listeners:

@@ -1,4 +1,4 @@
-"""What the option exposeErrors hides from callers. Runs in: host."""
+"""Hides the text of functions' errors from callers (option exposeErrors). Runs in: host."""
 
 from __future__ import annotations
 
