@@ -302,6 +302,7 @@ IO_AND_CLOCKS = {
         "jshost.pool.scheduling.policy",
         "jshost.pool.scheduling.recycling",
         "jshost.pool.scheduling.respawns",
+        "jshost.pool.scheduling.retirement",
         "jshost.pool.scheduling.roster",
         "jshost.pool.scheduling.states",
         "jshost.client.http.http1",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jshost.pool.scheduling.actions import Action, Fail
+from jshost.pool.scheduling.actions import Action, Fail, Send
+from jshost.pool.scheduling.roster import Roster
 
 __all__ = ["Assignment", "Assignments"]
 
@@ -35,6 +36,20 @@ class Assignments:
     def idle(self) -> bool:
         """Whether no call waits or runs for a caller who still listens."""
         return all(assignment.drop_by is not None for assignment in self.calls.values())
+
+    def send_queued(self, roster: Roster, concurrency: int) -> list[Action]:
+        """Give calls that wait to workers that have room."""
+        actions: list[Action] = []
+        while self.queue:
+            worker = roster.least_loaded(concurrency)
+            if worker is None:
+                break
+            call = next(iter(self.queue))
+            assignment = self.queue.pop(call)
+            assignment.worker = worker.number
+            worker.calls.add(call)
+            actions.append(Send(worker.number, call))
+        return actions
 
     def forget_queued(self, call: int) -> None:
         del self.calls[call], self.queue[call]

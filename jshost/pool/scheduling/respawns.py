@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from jshost.pool.scheduling.backoff import pause_s
 from jshost.pool.scheduling.policy import Policy
+from jshost.pool.scheduling.roster import Worker
+from jshost.pool.scheduling.states import Phase
 
 __all__ = ["Respawns"]
 
@@ -28,22 +30,25 @@ class Respawns:
         """A worker has become ready."""
         self._failed_starts = 0
 
-    def start_failed(self) -> int:
-        """Returns how many starts in a row have failed."""
-        self._failed_starts += 1
-        return self._failed_starts
+    def plan(self, worker: Worker, policy: Policy, now: float) -> float | None:
+        """When the worker, which is gone, is followed by another; at once is `now`.
 
-    def worker_died(self, served_s: float, policy: Policy) -> None:
-        """A worker that was ready has died."""
-        self._early_deaths = self._early_deaths + 1 if served_s < policy.settled_s else 0
-
-    def plan(self, is_start: bool, policy: Policy, now: float) -> float | None:
-        """When the worker is followed by another; None: at once."""
+        None: never, too many starts in a row have failed.
+        """
+        if worker.state.phase is Phase.STARTING:
+            self._failed_starts += 1
+            if self._failed_starts >= policy.max_start_failures:
+                return None
+        elif now - worker.since < policy.settled_s:
+            self._early_deaths += 1
+        else:
+            self._early_deaths = 0
         failures = self._failed_starts + self._early_deaths
-        if not is_start and failures <= 1:
-            return None
+        if worker.state.phase is not Phase.STARTING and failures <= 1:
+            return now
         due = now + pause_s(failures, policy.backoff_s, policy.max_backoff_s)
-        self.due.append(due)
+        if due > now:
+            self.due.append(due)
         return due
 
     def take_due(self, now: float) -> int:

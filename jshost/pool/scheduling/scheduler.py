@@ -16,27 +16,25 @@ from collections.abc import Callable
 from jshost.pool.scheduling.actions import (
     Action,
     Cancel,
-    Drain,
     Fail,
     Halt,
     Kill,
     Ping,
     Recycled,
     Refused,
-    Send,
     Spawn,
 )
 from jshost.pool.scheduling.assignments import Assignment, Assignments
 from jshost.pool.scheduling.policy import Policy
-from jshost.pool.scheduling.recycling import MemoryVerdict, Recycling, judge_memory
+from jshost.pool.scheduling.recycling import MemoryVerdict, Recycling
 from jshost.pool.scheduling.respawns import Respawns
+from jshost.pool.scheduling.retirement import Retirement
 from jshost.pool.scheduling.roster import Roster, Worker
 from jshost.pool.scheduling.states import (
     HELD_BACK,
-    LAST_CALLS,
     RECYCLING,
+    REPLACEABLE,
     SERVING,
-    STOPPING,
     Phase,
     State,
 )
@@ -65,6 +63,7 @@ class Scheduler:
         self.assignments = Assignments()
         self.recycling = Recycling(self.roster, random)
         self.respawns = Respawns()
+        self.retirement = Retirement(self.roster, self.assignments)
         self.workers = self.roster.workers
         self.calls = self.assignments.calls
         self.queue = self.assignments.queue
@@ -213,21 +212,14 @@ class Scheduler:
 
         It counts while there is a `max_memory`, unless a worker needs more from the beginning.
         """
-        worker, limit = self.workers.get(number), self.policy.max_memory
-        if worker is None or limit is None or worker.state in STOPPING:
+        worker = self.workers.get(number)
+        if worker is None:
             return []
-        if worker.base_rss is None:
-            worker.base_rss = rss
-        if worker.state is State.STARTING or worker.base_rss >= limit:
-            return []
-        verdict = judge_memory(rss, limit, worker.held_rss)
-        if worker.state.phase is _RETIRING:
-            worker.held_rss = rss
-            if verdict is not MemoryVerdict.KILL:
-                return []
-            return [self._kill(worker, "grew past twice maxMemory while it got no more calls", now)]
+        verdict = self.recycling.judge_memory(worker, rss, self.policy.max_memory)
         if verdict is MemoryVerdict.FINE:
             return []
+        if verdict is MemoryVerdict.KILL:
+            return [self._kill(worker, "grew past twice maxMemory while it got no more calls", now)]
         actions = self._recycle(worker, "max_memory", now)
         may_hold = self.recycling.may_hold(worker) and not self.draining
         if verdict is MemoryVerdict.HOLD and may_hold:
@@ -313,37 +305,13 @@ class Scheduler:
         self.next_wake = min(self.next_wake, at)
 
     def _plan_wake(self, now: float) -> None:
-        wakes = self.assignments.wakes() + self.respawns.due
-        for worker in self.workers.values():
-            wakes += self._wakes_of(worker)
+        wakes = self.assignments.wakes() + self.respawns.due + self.recycling.wakes(self.policy)
         self.next_wake = min((at for at in wakes if at > now), default=math.inf)
-
-    def _wakes_of(self, worker: Worker) -> list[float]:
-        """When something may be due for the worker."""
-        since, policy = worker.since, self.policy
-        if worker.state.phase is Phase.STARTING:
-            return [since + policy.start_timeout_s]
-        if worker.state.phase is _RETIRING:
-            limit = policy.last_calls_s if worker.state in RECYCLING else policy.drain_s
-            return [since + policy.unresponsive_s, since + limit, worker.end_by or math.inf]
-        if worker.number in self.recycling.reasons:
-            return [self.recycling.backoff.until]
-        return [worker.age_by or math.inf]
 
     # Calls go to workers
 
     def _send_queued(self) -> list[Action]:
-        actions: list[Action] = []
-        while self.queue:
-            worker = self.roster.least_loaded(self.policy.concurrency)
-            if worker is None:
-                break
-            call = next(iter(self.queue))
-            assignment = self.queue.pop(call)
-            assignment.worker = worker.number
-            worker.calls.add(call)
-            actions.append(Send(worker.number, call))
-        return actions
+        return self.assignments.send_queued(self.roster, self.policy.concurrency)
 
     def _cancel(self, call: int, assignment: Assignment, now: float) -> list[Action]:
         """Have the call dropped; until the worker answers the PING it gets no other calls."""
@@ -381,14 +349,11 @@ class Scheduler:
 
     def _respawn(self, worker: Worker, now: float) -> list[Action]:
         """At once after the first death, later and later while workers die early."""
-        is_start = worker.state.phase is Phase.STARTING
-        if not is_start:
-            self.respawns.worker_died(now - worker.since, self.policy)
-        elif self.respawns.start_failed() >= self.policy.max_start_failures:
+        due = self.respawns.plan(worker, self.policy, now)
+        if due is None:
             return self._halt("start_failures", worker.number)
         self.restarts["died"] += 1
-        due = self.respawns.plan(is_start, self.policy, now)
-        if due is None:
+        if due <= now:
             return [self._spawn(now)]
         self._wake_by(due)
         return []
@@ -401,10 +366,7 @@ class Scheduler:
 
     def _recycle(self, worker: Worker, reason: str, now: float) -> list[Action]:
         """Have another worker take its place."""
-        if worker.state not in SERVING or worker.number in self.recycling.reasons:
-            return []
-        self.recycling.reasons[worker.number] = reason
-        return self._recycle_next(now)
+        return self._recycle_next(now) if self.recycling.request(worker, reason) else []
 
     def _recycle_next(self, now: float) -> list[Action]:
         if self.draining or self.halted:
@@ -414,25 +376,19 @@ class Scheduler:
 
     def _take_over(self, old: Worker, now: float) -> list[Action]:
         """The worker that was started for it is ready."""
-        reason = self.recycling.reasons.get(old.number)
-        if reason is None or old.state in STOPPING or self.draining or self.halted:
+        if self.draining or self.halted:
             return []
-        del self.recycling.reasons[old.number]
-        self.recycling.backoff.succeeded()
-        self.roster.move(old, "take_over", now)
+        reason = self.recycling.take_over(old, now)
+        if reason is None:
+            return []
         self._wake_by(now + self.policy.last_calls_s)
         self.restarts[reason] += 1
         return [Recycled(old.number, reason)]
 
     def _keep(self, old: Worker, now: float) -> list[Action]:
         """The worker that was to take its place is gone."""
-        backoff, policy = self.recycling.backoff, self.policy
-        backoff.failed(policy.backoff_s, policy.max_recycle_backoff_s, now)
-        self._wake_by(backoff.until)
-        old.successor = None
-        if old.state in HELD_BACK:
-            self.roster.move(old, "keep", now)
-            old.held_rss = None
+        self.recycling.keep(old, self.policy, now)
+        self._wake_by(self.recycling.backoff.until)
         return self._send_queued()
 
     # Workers are replaced, and end
@@ -446,10 +402,7 @@ class Scheduler:
 
     def _replace(self, worker: Worker, reason: str, now: float) -> list[Action]:
         """A new worker first; the old one gets no more calls."""
-        is_replaceable = (
-            worker.number in self.recycling.reasons or worker.state.phase is Phase.READY
-        )
-        if worker.state is State.HELD_LOST or not is_replaceable or self.draining or self.halted:
+        if worker.state not in REPLACEABLE or self.draining or self.halted:
             return []
         self.roster.move(worker, "replace", now)
         self.restarts[reason] += 1
@@ -464,38 +417,6 @@ class Scheduler:
         return Kill(worker.number, reason)
 
     def _end_if_done(self, worker: Worker, now: float) -> list[Action]:
-        """End a worker that has finished its last calls, or whose time is over."""
-        if worker.state is State.ENDING and worker.end_by is not None and worker.end_by <= now:
-            worker.end_by = None
-            return [self._kill(worker, "did not end when it was asked to", now)]
-        if worker.state not in LAST_CALLS:
-            return []
-        successor = self.workers.get(worker.successor or 0)
-        if successor is not None and successor.state.phase is Phase.STARTING:
-            return []
-        by = worker.since + self._patience_s(worker.state)
-        if now < by and not self._has_only_stuck_calls(worker, now):
-            self._wake_by(by)
-            return []
-        if worker.calls:
-            late = "was busy with its last calls for too long"
-            is_patient = worker.state in RECYCLING
-            return [
-                self._kill(worker, late if is_patient else "did not drop a cancelled call", now)
-            ]
-        self.roster.move(worker, "end", now)
-        worker.end_by = now + self.policy.end_s
-        self._wake_by(worker.end_by)
-        return [Drain(worker.number)]
-
-    def _patience_s(self, state: State) -> float:
-        """How long a worker may take to finish its last calls."""
-        if state in RECYCLING:
-            return self.policy.last_calls_s
-        return self.policy.drain_s if state is State.REPLACED else self.policy.unresponsive_s
-
-    def _has_only_stuck_calls(self, worker: Worker, now: float) -> bool:
-        """Whether all its calls were cancelled; a recycled worker has some time to drop them."""
-        if worker.state in RECYCLING:
-            return all(self.assignments.is_stuck(call, now) for call in worker.calls)
-        return all(map(self.assignments.is_cancelled, worker.calls))
+        actions, wake = self.retirement.end_if_done(worker, self.policy, now)
+        self._wake_by(wake)
+        return actions

@@ -71,6 +71,7 @@ __all__ = [
     "HELD_BACK",
     "LAST_CALLS",
     "RECYCLING",
+    "REPLACEABLE",
     "SERVING",
     "STOPPING",
     "TRANSITIONS",
@@ -119,6 +120,8 @@ class State(enum.Enum):
 SERVING = (State.READY, State.PINGED)
 """Such a worker serves; a PINGED one again once it has answered."""
 HELD_BACK = (State.HELD, State.HELD_PINGED)
+REPLACEABLE = (*SERVING, State.LOST, *HELD_BACK)
+"""Such a worker is replaced when it keeps a cancelled call."""
 RECYCLING = (State.RECYCLED, State.RECYCLED_PINGED)
 LAST_CALLS = (*RECYCLING, State.REPLACED, State.REPLACED_PINGED)
 """Such a worker finishes its last calls, and is ended then."""
