@@ -8,9 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from jshost.pool.scheduling.decisions import State
 from support.fake_service import FakePool, FakeService, statistics_of
 
+from jshost.pool.scheduling.states import State
 from jshost.server.metrics import HostMetrics
 
 CONFIG = Path("/app/host.config.py")
