@@ -1,7 +1,7 @@
 """How the workers of a config file are started: command, settings, environment.
 
-Runs in: host, programs that embed. This module and `process` import little: a program
-that waits for its first worker starts it with them, and imports the rest while that one loads.
+Runs in: host, programs that embed. This module and `process` import little: a program that waits
+for its first worker starts it with them, and imports the rest while that one loads.
 """
 
 from __future__ import annotations

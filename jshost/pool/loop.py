@@ -1,7 +1,7 @@
 """What drives a pool: the few methods of an asyncio loop that it needs.
 
-Runs in: host, programs that embed. The host passes its asyncio loop;
-`embedding.reactor.Reactor` is a loop for programs without one.
+Runs in: host, programs that embed. The host passes its asyncio loop; `embedding.reactor.Reactor` is
+a loop for programs without one.
 """
 
 from __future__ import annotations

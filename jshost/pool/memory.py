@@ -1,7 +1,7 @@
 """Measures the memory of a pool's workers, if it has a limit.
 
-Runs in: host, programs that embed. What counts is the resident set of the worker
-itself, without the processes that it has started.
+Runs in: host, programs that embed. What counts is the resident set of the worker itself, without
+the processes that it has started.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The workers of one config file: carries out the scheduler's decisions.
 
-Runs in: host, programs that embed. The pool runs in the thread that drives its loop,
-or under that loop's lock.
+Runs in: host, programs that embed. A pool runs in the thread that drives its loop, or under that
+loop's lock.
 """
 
 from __future__ import annotations

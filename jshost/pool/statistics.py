@@ -1,7 +1,7 @@
 """Counts the calls of each function: how they ended, and how long they took.
 
-Runs in: host, programs that embed. Counting a call takes a third of a
-microsecond; `server/metrics.py` does the rest when the metrics are read.
+Runs in: host, programs that embed. Counting a call takes a third of a microsecond;
+`server/metrics.py` does the rest when the metrics are read.
 """
 
 from __future__ import annotations
