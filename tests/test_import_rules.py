@@ -56,8 +56,6 @@ KNOWN: set[tuple[str, str]] = {
     ("pool/memory.mjs", "pool/pool.mjs"),
     ("pool/pool.mjs", "embedding/anchor.mjs"),
     ("pool/registry.mjs", "embedding/anchor.mjs"),
-    ("worker/calls.mjs", "worker/errors.mjs"),
-    ("worker/calls.mjs", "worker/streams.mjs"),
 }
 
 

@@ -8,13 +8,13 @@
 import {readFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import {dirname, join, resolve} from 'node:path';
-import {ConfigError} from './config.mjs';
+import {ConfigError} from '../exceptions.mjs';
 
 /** Loaded where a function is cacheable: it takes some milliseconds. @type {() => typeof import('node:crypto')} */
 const crypto = () => createRequire(import.meta.url)('node:crypto');
 const LONGEST_S = 365 * 86_400;
 const DIGITS = 12;
-/** What says which packages are installed; the first two what npm really installed. */
+/** Files that list the installed packages; the first is npm's own list. */
 const LOCK_FILES = [
   'node_modules/.package-lock.json',
   'package-lock.json',
@@ -22,15 +22,15 @@ const LOCK_FILES = [
   'pnpm-lock.yaml',
   'bun.lock',
 ];
-/** Node keeps no list of ES modules that one could read: they are found as they are written. */
+/** Node has no public list of loaded ES modules: they are found in the source text. */
 const RELATIVE_IMPORT = /\b(?:from|import)\s*\(?\s*['"](\.{1,2}\/[^'"?#]+)/g;
 
 /**
- * What READY says of caching: nothing where no function is cacheable.
+ * The caching part of READY; empty where no function is cacheable.
  *
- * @param {Map<string, import('./config.mjs').UserFunction>} functions
+ * @param {Map<string, import('./context.mjs').UserFunction>} functions
  * @param {string} config the config file's path
- * @param {() => string[]} files what is loaded of the project
+ * @param {() => string[]} files the project's files that are loaded
  */
 export function describeCaching(functions, config, files) {
   /** @type {Record<string, number>} */
@@ -63,7 +63,7 @@ function maxAge(mark, name, config) {
  * project, with the versions of what is installed, and with Node's.
  *
  * @param {string} config the config file's path
- * @param {string[]} files what is loaded of the project
+ * @param {string[]} files the project's files that are loaded
  */
 export function fingerprint(config, files) {
   /** @type {Map<string, Buffer>} */

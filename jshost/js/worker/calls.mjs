@@ -1,44 +1,28 @@
 // @ts-check
 /**
- * Running a function for a call, in all the forms that functions have. Runs in: Node workers.
+ * Calls that a worker runs, and their functions in all their forms. Runs in: Node workers.
  */
 
 import {AsyncLocalStorage} from 'node:async_hooks';
 import {Thrown} from './errors.mjs';
 import {Stream, drive, isSource, isThenable} from './streams.mjs';
 
+/** @typedef {import('./context.mjs').CallContext} CallContext */
+
+/** @typedef {(call: RunningCall, error: unknown, value?: unknown) => void} Settle called once: with an error or a value */
+
 /**
- * What a function gets as `this` and as its third argument.
+ * What the runtime keeps of a call until it is answered. It is the function's `CallContext` as well,
+ * and can be found from all that the function starts (timers, promises): see `currentCall`.
  *
- * @typedef {object} Context
- * @property {string} name the function's name
- * @property {string} requestId the id that both sides' logs carry
- * @property {HostContext} host
- * @property {AbortSignal} signal aborted when the deadline passes or the caller leaves
- * @property {number | null} timeout seconds that the call had when it arrived
- * @property {string | undefined} traceparent the caller's W3C trace context
- * @property {(chunk: unknown) => Promise<void>} send sends a value to the caller before the result;
- *   what it returns is fulfilled when there is room for more
+ * @implements {CallContext}
  */
-
-/**
- * @typedef {object} HostContext
- * @property {import('./config.mjs').Config} config the config file's object, extra properties too
- * @property {Logger} logger
- * @property {(name: string, fn: import('./config.mjs').UserFunction) => void} addFunction
- */
-
-/** @typedef {Record<'log' | 'info' | 'warn' | 'error' | 'debug', (...args: unknown[]) => void>} Logger */
-
-/** @typedef {(call: Call, error: unknown, value?: unknown) => void} Settle called once: with an error or a value */
-
-/** One call that runs; what its code starts (timers, promises) can be traced back to it. */
-export class Call {
+export class RunningCall {
   /** @type {AbortController | undefined} */
   #controller;
   /** @type {Stream | undefined} */
   #stream;
-  /** @type {Context['send'] | undefined} */
+  /** @type {CallContext['send'] | undefined} */
   #send;
   #cancelled = false;
   #header;
@@ -47,7 +31,7 @@ export class Call {
   /**
    * @param {number} id
    * @param {import('../protocol/frames.mjs').CallHeader} header
-   * @param {HostContext} host
+   * @param {import('./context.mjs').HostContext} host
    * @param {import('../protocol/outbox.mjs').Outbox} outbox
    */
   constructor(id, header, host, outbox) {
@@ -56,7 +40,7 @@ export class Call {
     this.requestId = header.requestId;
     this.timeout = header.timeout;
     this.host = host;
-    /** Whether it was answered; what it does later can only be logged. */
+    /** Whether it is answered; what it does later can only be logged. */
     this.settled = false;
     /** Whether what the function returned is being streamed. */
     this.isStreaming = false;
@@ -68,12 +52,12 @@ export class Call {
     return this.#header.traceparent;
   }
 
-  /** Whether the caller takes values as they come, and all of them as JSON. */
+  /** Whether the caller streams: it takes values as they come, all of them as JSON. */
   get streams() {
     return this.#header.stream === true;
   }
 
-  /** Made when it is first asked for: few functions do. */
+  /** Made when it is first read: few functions do. */
   get signal() {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
@@ -88,7 +72,7 @@ export class Call {
     return this.#send;
   }
 
-  /** What it has streamed, if it has. */
+  /** Its chunks, if it has sent any. */
   get stream() {
     return this.#stream;
   }
@@ -116,7 +100,7 @@ function cancellation() {
   return new DOMException('The call was cancelled', 'AbortError');
 }
 
-/** @type {AsyncLocalStorage<Call>} */
+/** @type {AsyncLocalStorage<RunningCall>} */
 const running = new AsyncLocalStorage();
 
 /** The call whose code runs now, or undefined. */
@@ -125,10 +109,10 @@ export function currentCall() {
 }
 
 /**
- * Call the function; `settle` hears of the outcome exactly once.
+ * Call the function; `settle` gets the outcome, exactly once.
  *
- * @param {Call} call
- * @param {import('./config.mjs').UserFunction} fn
+ * @param {RunningCall} call
+ * @param {import('./context.mjs').UserFunction} fn
  * @param {Record<string, unknown>} data
  * @param {Settle} settle
  */
@@ -137,8 +121,8 @@ export function run(call, fn, data, settle) {
 }
 
 /**
- * @param {Call} call
- * @param {import('./config.mjs').UserFunction} fn
+ * @param {RunningCall} call
+ * @param {import('./context.mjs').UserFunction} fn
  * @param {Record<string, unknown>} data
  * @param {Settle} settle
  */
@@ -173,7 +157,7 @@ function start(call, fn, data, settle) {
 }
 
 /**
- * @param {Call} call
+ * @param {RunningCall} call
  * @param {unknown} value
  * @param {Settle} settle
  */
@@ -203,7 +187,7 @@ function meansNothing(result) {
 }
 
 /**
- * What was thrown, with something to settle by even where it was undefined.
+ * What was thrown; an object even if undefined was thrown.
  *
  * @param {unknown} error
  */

@@ -7,21 +7,54 @@ import {existsSync, readFileSync} from 'node:fs';
 import {createRequire, isBuiltin} from 'node:module';
 import {dirname, join} from 'node:path';
 import {fileURLToPath, pathToFileURL} from 'node:url';
+import {ConfigError} from '../exceptions.mjs';
+import {describeCaching} from './caching.mjs';
+import {makeHostContext} from './context.mjs';
 import {loadingStack} from './stacks.mjs';
 
 /** Loaded when it is needed: it takes some milliseconds. @type {() => typeof import('node:child_process')} */
 const childProcess = () => createRequire(import.meta.url)('node:child_process');
 const REPORT_TIMEOUT_MS = 10_000;
 
-/** A mistake in a config file; the message says which, and how to mend it. */
-export class ConfigError extends Error {
-  name = 'ConfigError';
-}
+/**
+ * @typedef {import('./context.mjs').UserFunction} UserFunction
+ * @typedef {import('./context.mjs').Config} Config
+ */
 
 /**
- * @typedef {(...args: any[]) => unknown} UserFunction
- * @typedef {{[name: string]: any, functions?: Record<string, UserFunction>}} Config
+ * A config file that is loaded.
+ *
+ * @typedef {object} LoadedConfig
+ * @property {Map<string, UserFunction>} functions by name
+ * @property {import('./context.mjs').HostContext} host
+ * @property {Record<string, unknown>} options those that it sets
+ * @property {ReturnType<typeof describeCaching>} caching
+ * @property {string[]} files the project's files that are loaded
  */
+
+/**
+ * Load a config file with all that its host needs to know of it.
+ *
+ * @param {string} path
+ * @param {import('./loaded_files.mjs').LoadedFiles} files
+ * @param {import('./context.mjs').Logger} logger functions get it if the config brings none
+ * @param {string[]} optionNames
+ * @returns {Promise<LoadedConfig>}
+ */
+export async function load(path, files, logger, optionNames) {
+  const config = await loadConfig(path);
+  const functions = readFunctions(path, config);
+  const host = makeHostContext(config, functions, config.logger ?? logger);
+  if (config.extendHost !== undefined) {
+    if (typeof config.extendHost !== 'function') {
+      throw new ConfigError(`${path}: "extendHost" must be a function that takes the host.`);
+    }
+    await config.extendHost(host);
+  }
+  const caching = describeCaching(functions, path, () => files.all());
+  const options = readOptions(path, config, optionNames);
+  return {functions, host, options, caching, files: files.all()};
+}
 
 /**
  * The object that a config file exports, whichever module system it is written in.
@@ -43,7 +76,7 @@ export async function loadConfig(path) {
 }
 
 /**
- * Whether Node takes the file for an ES module: by its ending, or the nearest package.json.
+ * Whether Node loads the file as an ES module: by its ending, or the nearest package.json.
  *
  * @param {string} path
  */
@@ -79,7 +112,7 @@ export function readFunctions(path, config) {
 }
 
 /**
- * The options that the config sets, of those that the host knows.
+ * The options with these names that the config sets.
  *
  * @param {string} path
  * @param {Config} config
@@ -100,7 +133,7 @@ export function readOptions(path, config, names) {
 }
 
 /**
- * A failed load as its author needs it: the file and the line first, then the stack.
+ * A failed load for the config's author: the file and the line first, then the stack.
  *
  * @param {any} error
  * @param {string} path
@@ -128,8 +161,8 @@ export function describeFailure(error, path) {
 }
 
 /**
- * Where a file has its mistake. The stack says so for CommonJS; for ES modules only Node's report
- * of an uncaught error does, so another Node is asked for one: linking fails before any code runs.
+ * Where a file has its syntax error. The stack says so for CommonJS. For ES modules only Node's
+ * report of an uncaught error does, so another Node makes one: linking fails before any code runs.
  *
  * @param {string} stack
  * @param {string} path

@@ -1,16 +1,16 @@
 // @ts-check
-/** What was thrown, as an ERROR frame says it. Runs in: Node workers. */
+/** Errors as ERROR frames describe them. Runs in: Node workers. */
 
 import {userStack} from './stacks.mjs';
 import {CallError, encodeResult} from '../protocol/values.mjs';
 
 const DEEPEST_CAUSE = 5;
 const MAX_PROPERTIES_BYTES = 64 * 1024;
-/** What the description says by itself. */
-const SAID = new Set(['name', 'message', 'stack', 'cause', 'errors']);
+/** Properties that have a place of their own in the description. */
+const DESCRIBED = new Set(['name', 'message', 'stack', 'cause', 'errors']);
 
 /**
- * An error, or whatever else was thrown.
+ * An error, or any other value that was thrown.
  *
  * @typedef {object} Described
  * @property {string} name
@@ -36,10 +36,10 @@ export class Thrown {
 }
 
 /**
- * The ERROR frame's JSON for whatever was thrown: an Error, or anything else.
+ * The ERROR frame's JSON for an Error, or for any other value that was thrown.
  *
  * @param {any} error
- * @param {import('./calls.mjs').Call} call
+ * @param {{cancelled: boolean}} call
  * @returns {Described & {code: string}}
  */
 export function describeError(error, call) {
@@ -98,8 +98,7 @@ function describeOther(error, depth) {
 }
 
 /**
- * The error's own properties (`code`, `statusCode`), of which those that have no JSON, or for which
- * there is no room, are left out.
+ * The error's own properties (`code`, `statusCode`) that have a JSON form, up to a limit.
  *
  * @param {any} error
  */
@@ -122,7 +121,7 @@ function readProperties(error) {
     return true;
   }
   for (const name of Object.keys(error)) {
-    if (!SAID.has(name)) add(name, () => error[name]);
+    if (!DESCRIBED.has(name)) add(name, () => error[name]);
   }
   if (Array.isArray(error.errors)) {
     const described = error.errors.map((/** @type {unknown} */ one) => withoutDetails(describe(one, DEEPEST_CAUSE)));

@@ -3,13 +3,13 @@
  * The config file of `jshost.embedded({name: 'npm:package'})` and of `jshost.javascript(code)`.
  * Runs in: Node workers.
  *
- * The functions are named by an environment variable, so that no file has to be written and removed.
+ * An environment variable names the functions, so that no file has to be written and removed.
  */
 
 import {createRequire} from 'node:module';
 import {isAbsolute, join} from 'node:path';
 import {pathToFileURL} from 'node:url';
-import {ConfigError} from './config.mjs';
+import {ConfigError} from '../exceptions.mjs';
 
 /** @type {{functions?: Record<string, string>, folder?: string}} */
 const listed = JSON.parse(process.env.JSHOST_LISTED ?? '{}');

@@ -16,9 +16,9 @@ export class LoadedFiles {
   /** @type {Set<string>} */
   #files;
   #reported = 0;
-  /** Take what the loader's thread has told by now: an answer must not be faster than that. */
+  /** Take what the loader's thread has sent by now: an answer must not be faster than that. */
   #takeImports = () => {};
-  /** Told of all files when there are more. @type {(files: string[]) => void} */
+  /** Gets all files when there are more. @type {(files: string[]) => void} */
   onMore = () => {};
 
   /** @param {string} config the config file's path */
@@ -26,10 +26,10 @@ export class LoadedFiles {
     this.#files = new Set([config]);
   }
 
-  /** Hear of ES modules too: Node keeps no list of them that one could read. */
+  /** Watch ES modules too: Node has no public list of them. */
   watchImports() {
     /** @type {typeof import('node:worker_threads')} */
-    const {MessageChannel, receiveMessageOnPort} = require('node:worker_threads'); // some milliseconds that others need not wait
+    const {MessageChannel, receiveMessageOnPort} = require('node:worker_threads'); // takes some milliseconds
     const {port1, port2} = new MessageChannel();
     /** @param {string} url */
     const take = (url) => {
@@ -54,7 +54,7 @@ export class LoadedFiles {
     return [...this.#files];
   }
 
-  /** Tell of all files if there are more than were told of. */
+  /** Report all files if there are more than at the last report. */
   report() {
     this.#takeImports();
     for (const file of Object.keys(required)) this.#add(file);

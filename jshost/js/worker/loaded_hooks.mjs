@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Tells of every ES module that is loaded. Runs in: the loader thread of a Node worker.
+ * Reports every ES module that is loaded. Runs in: the loader thread of a Node worker.
  */
 
 /** @type {import('node:worker_threads').MessagePort} */

@@ -1,29 +1,30 @@
 // @ts-check
 /**
- * Lines that functions print, marked with the call they belong to; protocol/lines.py reads the
- * marks, and says why they look as they do. Runs in: Node workers.
+ * Marks the lines that functions print with their call. Runs in: Node workers.
+ *
+ * protocol/lines.py reads the marks, and says why they look as they do.
  */
 
 const LONGEST_LINE_BYTES = 64 * 1024;
 const NEWLINE = 10;
 
-/** @typedef {import('./calls.mjs').Call} Call */
+/** @typedef {import('./calls.mjs').RunningCall} RunningCall */
 
 /**
  * Mark what `stream` is given while a call runs, line by line: a part of a line waits for its end,
  * so that lines of concurrent calls do not mix.
  *
  * @param {NodeJS.WriteStream} stream
- * @param {() => Call | undefined} currentCall
- * @returns {(call: Call) => void} writes what a call printed without ending the line
+ * @param {() => RunningCall | undefined} currentCall
+ * @returns {(call: RunningCall) => void} writes what a call printed without ending the line
  */
 export function markLines(stream, currentCall) {
   const write = stream.write.bind(stream);
-  /** @type {Map<Call, Buffer>} */
+  /** @type {Map<RunningCall, Buffer>} */
   const open = new Map();
 
   /**
-   * @param {Call} call
+   * @param {RunningCall} call
    * @param {Buffer} data
    */
   function markedLines(call, data) {
@@ -58,7 +59,7 @@ export function markLines(stream, currentCall) {
 }
 
 /**
- * @param {Call} call
+ * @param {RunningCall} call
  * @param {Buffer} lines
  */
 function mark(call, lines) {

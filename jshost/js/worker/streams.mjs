@@ -1,27 +1,27 @@
 // @ts-check
 /**
- * The chunks of one call: sent as the host has room for them, or collected. Runs in: Node workers.
+ * The chunks of a call: sent as the host has room for them, or collected. Runs in: Node workers.
  */
 
 import {isBytes} from '../protocol/bytes.mjs';
 import {Kind} from '../protocol/frames.mjs';
 import {encodeChunk} from '../protocol/values.mjs';
 
-/** How many bytes of a call's frames may be on their way; what is counted is in docs/protocol.md. */
+/** How many bytes of a call's frames may be on their way; docs/protocol.md says what is counted. */
 export const WINDOW_BYTES = 256 * 1024;
 const MAX_QUEUE_BYTES = 64 * 1024 * 1024;
 /** What a queued chunk takes beside its payload. */
 const QUEUED_OVERHEAD_BYTES = 128;
-/** So long a producer may keep the event loop from reading what the host says. */
+/** So long a producer may keep the event loop from reading the channel. */
 const LONGEST_TURN_MS = 4;
 
 const READY = Promise.resolve();
 
-/** @typedef {import('./calls.mjs').Call} Call */
+/** @typedef {import('./context.mjs').CallContext & {id: number, settled: boolean, cancelled: boolean}} Call */
 /** @typedef {{next(): any, return?(): any}} Producer an iterator */
 /** @typedef {object & {destroy?: () => void}} Source what gives one: a generator, a Node stream */
 
-/** What a call streams. */
+/** One call's chunks on their way to the host. */
 export class Stream {
   #call;
   #outbox;
@@ -39,7 +39,7 @@ export class Stream {
   /** @type {Promise<void> | undefined} */
   #breath;
   #hasWarned = false;
-  /** Called when nobody wants more chunks. @type {(() => void) | undefined} */
+  /** Called when no more chunks are wanted. @type {(() => void) | undefined} */
   onStop;
 
   /**
@@ -120,7 +120,7 @@ export class Stream {
     return this.#waiting.promise;
   }
 
-  /** @param {number} bytes so many the reader has taken */
+  /** @param {number} bytes how many the reader has taken */
   credit(bytes) {
     this.#unacknowledgedBytes -= bytes;
     let next = 0;
@@ -139,7 +139,7 @@ export class Stream {
   }
 
   /**
-   * The call is cancelled: nobody wants chunks, those that wait to be sent included.
+   * The call is cancelled: chunks are dropped, those that wait to be sent too.
    *
    * @param {unknown} reason
    */
@@ -151,7 +151,7 @@ export class Stream {
     this.#emptied();
   }
 
-  /** The call is settled: what is sent from now on is ignored. */
+  /** The call is settled: chunks that are sent from now on are ignored. */
   end() {
     this.#waiting?.resolve();
     this.#waiting = undefined;
@@ -263,7 +263,7 @@ export async function drive(call, stream, source) {
 }
 
 /**
- * Let a producer clean up; what goes wrong there does not replace the reason why.
+ * Let a producer clean up; an error there does not replace the call's own.
  *
  * @param {Producer} producer
  */
@@ -271,7 +271,7 @@ async function close(producer) {
   try {
     await producer.return?.();
   } catch {
-    // the call has an error already, or nobody waits for it
+    // the call has an error already, or its caller is gone
   }
 }
 

@@ -7,7 +7,7 @@ import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {after, describe, test} from 'node:test';
 import {describeCaching, fingerprint} from '../../../jshost/js/worker/caching.mjs';
-import {ConfigError} from '../../../jshost/js/worker/config.mjs';
+import {ConfigError} from '../../../jshost/js/exceptions.mjs';
 
 const root = mkdtempSync(join(tmpdir(), 'jshost-caching-'));
 after(() => rmSync(root, {recursive: true}));

@@ -5,11 +5,11 @@ import assert from 'node:assert/strict';
 import {EventEmitter} from 'node:events';
 import {PassThrough} from 'node:stream';
 import {describe, test} from 'node:test';
-import {Call, currentCall, run} from '../../../jshost/js/worker/calls.mjs';
+import {RunningCall, currentCall, run} from '../../../jshost/js/worker/calls.mjs';
 import {describeError} from '../../../jshost/js/worker/errors.mjs';
 import {Outbox} from '../../../jshost/js/protocol/outbox.mjs';
 
-/** @typedef {{error?: any, value?: any, call: Call, warnings: string[]}} Outcome */
+/** @typedef {{error?: any, value?: any, call: RunningCall, warnings: string[]}} Outcome */
 
 const outbox = new Outbox(new PassThrough());
 
@@ -18,7 +18,7 @@ function makeCall(warnings = [], header = {}) {
   const warn = (/** @type {unknown[]} */ ...args) => void warnings.push(args.join(' '));
   const logger = {log: warn, info: warn, warn, error: warn, debug: warn};
   const host = {config: {apiKey: 'secret'}, logger, addFunction() {}};
-  return new Call(7, {name: 'f', timeout: 2.5, requestId: '7-1', ...header}, host, outbox);
+  return new RunningCall(7, {name: 'f', timeout: 2.5, requestId: '7-1', ...header}, host, outbox);
 }
 
 /**
@@ -183,7 +183,7 @@ describe('the context', () => {
 
   test('calls at the same time have their own', async () => {
     const ids = await Promise.all([1, 2, 3].map((id) => new Promise((resolve) => {
-      const call = new Call(id, {name: 'f', timeout: null, requestId: `id-${id}`}, makeCall().host, outbox);
+      const call = new RunningCall(id, {name: 'f', timeout: null, requestId: `id-${id}`}, makeCall().host, outbox);
       run(call, async () => {
         await null;
         return currentCall()?.requestId;

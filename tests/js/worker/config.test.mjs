@@ -6,7 +6,8 @@ import {mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {after, describe, test} from 'node:test';
-import {ConfigError, describeFailure, loadConfig, readFunctions, readOptions} from '../../../jshost/js/worker/config.mjs';
+import {ConfigError} from '../../../jshost/js/exceptions.mjs';
+import {describeFailure, loadConfig, readFunctions, readOptions} from '../../../jshost/js/worker/config.mjs';
 
 const root = mkdtempSync(join(tmpdir(), 'jshost-config-'));
 after(() => rmSync(root, {recursive: true}));

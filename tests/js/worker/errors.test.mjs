@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import {PassThrough} from 'node:stream';
 import {describe, test} from 'node:test';
-import {Call, run} from '../../../jshost/js/worker/calls.mjs';
+import {RunningCall, run} from '../../../jshost/js/worker/calls.mjs';
 import {describeError} from '../../../jshost/js/worker/errors.mjs';
 import {Outbox} from '../../../jshost/js/protocol/outbox.mjs';
 import {CallError} from '../../../jshost/js/protocol/values.mjs';
@@ -13,12 +13,12 @@ function makeCall() {
   const nothing = () => {};
   const logger = {log: nothing, info: nothing, warn: nothing, error: nothing, debug: nothing};
   const host = {config: {}, logger, addFunction: nothing};
-  return new Call(7, {name: 'f', timeout: null, requestId: '7-1'}, host, new Outbox(new PassThrough()));
+  return new RunningCall(7, {name: 'f', timeout: null, requestId: '7-1'}, host, new Outbox(new PassThrough()));
 }
 
 /**
  * @param {(...args: any[]) => unknown} fn
- * @returns {Promise<{error: any, call: Call}>}
+ * @returns {Promise<{error: any, call: RunningCall}>}
  */
 function outcome(fn) {
   const call = makeCall();

@@ -5,17 +5,17 @@ import assert from 'node:assert/strict';
 import {Writable} from 'node:stream';
 import {beforeEach, describe, test} from 'node:test';
 import {format} from 'node:util';
-import {Call} from '../../../jshost/js/worker/calls.mjs';
+import {RunningCall} from '../../../jshost/js/worker/calls.mjs';
 import {Outbox} from '../../../jshost/js/protocol/outbox.mjs';
 import {markLines} from '../../../jshost/js/worker/output.mjs';
 
 /** @type {Buffer[]} */
 let chunks;
-/** @type {Call | undefined} the call whose code runs */
+/** @type {RunningCall | undefined} the call whose code runs */
 let current;
 /** @type {Writable} */
 let stream;
-/** @type {(call: Call) => void} */
+/** @type {(call: RunningCall) => void} */
 let endCall;
 
 beforeEach(() => {
@@ -35,13 +35,13 @@ beforeEach(() => {
 function makeCall(name, requestId = '7-1') {
   const nothing = () => {};
   const logger = {log: nothing, info: nothing, warn: nothing, error: nothing, debug: nothing};
-  return new Call(1, {name, timeout: null, requestId}, {config: {}, logger, addFunction: nothing}, new Outbox(new Writable()));
+  return new RunningCall(1, {name, timeout: null, requestId}, {config: {}, logger, addFunction: nothing}, new Outbox(new Writable()));
 }
 
 /**
  * Print as that call's code.
  *
- * @param {Call | undefined} call
+ * @param {RunningCall | undefined} call
  * @param {any[]} args
  */
 function write(call, ...args) {

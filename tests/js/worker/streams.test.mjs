@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import {Readable} from 'node:stream';
 import {describe, test} from 'node:test';
-import {Call, currentCall, run} from '../../../jshost/js/worker/calls.mjs';
+import {RunningCall, currentCall, run} from '../../../jshost/js/worker/calls.mjs';
 import {HEADER_BYTES} from '../../../jshost/js/protocol/frames.mjs';
 import {WINDOW_BYTES} from '../../../jshost/js/worker/streams.mjs';
 import {CallError} from '../../../jshost/js/protocol/values.mjs';
@@ -27,7 +27,7 @@ class Host {
     const logger = {log: warn, info: warn, warn, error: warn, debug: warn};
     const host = {config: {}, logger, addFunction() {}};
     const outbox = /** @type {any} */ ({post: this.#post.bind(this)});
-    this.call = new Call(7, {name: 'f', timeout: null, requestId: '7-1', ...header}, host, outbox);
+    this.call = new RunningCall(7, {name: 'f', timeout: null, requestId: '7-1', ...header}, host, outbox);
     /** @type {Promise<{error?: any, value?: any}>} */
     this.outcome = new Promise((resolve) => {
       run(this.call, fn, {}, (_, error, value) => {
