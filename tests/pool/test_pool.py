@@ -381,6 +381,28 @@ def test_only_some_calls_are_named(owner: Owner, caplog: pytest.LogCaptureFixtur
     assert f"ran these calls: {', '.join(['f r-1'] * 5)} and 2 more" in caplog.text
 
 
+def test_a_worker_that_closes_its_channel_is_killed(owner: Owner) -> None:
+    worker = owner.start()
+    _, caller = owner.call()
+    worker.hang_up()
+    while not caller.heard:
+        owner.loop.fire()
+    assert worker.is_killed
+    assert isinstance(caller.error, ProcessError)
+
+
+def test_a_worker_whose_outputs_stay_open(owner: Owner) -> None:
+    """A process that it has started holds them, and is not waited for."""
+    worker = owner.start()
+    _, caller = owner.call()
+    worker.write_line("last words", to_stderr=True)
+    worker.end(1, keep_outputs=True)
+    while not caller.heard:
+        owner.loop.fire()
+    assert "last words" in str(caller.error)
+    assert not worker.is_killed
+
+
 def test_frames_that_are_none_end_a_worker(owner: Owner) -> None:
     worker = owner.start()
     _, caller = owner.call()

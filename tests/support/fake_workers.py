@@ -102,10 +102,11 @@ class FakeProcess:
         self.is_killed = False
         self.exit_code: int | None = None
         self.channel, self._theirs = socket.socketpair()
-        reading, self._stdout = os.pipe()
+        reading, stdout = os.pipe()
         self.stdout = os.fdopen(reading, "rb")
-        reading, self._stderr = os.pipe()
+        reading, stderr = os.pipe()
         self.stderr = os.fdopen(reading, "rb")
+        self._outputs: tuple[int, ...] = (stdout, stderr)
         self._decoder = frames.Decoder()
         self._theirs.setblocking(False)
 
@@ -167,14 +168,21 @@ class FakeProcess:
         }
 
     def write_line(self, text: str, *, to_stderr: bool = False) -> None:
-        os.write(self._stderr if to_stderr else self._stdout, f"{text}\n".encode())
+        os.write(self._outputs[to_stderr], f"{text}\n".encode())
 
-    def end(self, exit_code: int = 0) -> None:
+    def hang_up(self) -> None:
+        """Close the channel, and go on running."""
+        self._theirs.close()
+
+    def end(self, exit_code: int = 0, *, keep_outputs: bool = False) -> None:
+        """End; with `keep_outputs`, another process still holds stdout and stderr open."""
         if self.exit_code is None:
             self.exit_code = exit_code
             self._theirs.close()
-            os.close(self._stdout)
-            os.close(self._stderr)
+        if not keep_outputs and self._outputs:
+            for fd in self._outputs:
+                os.close(fd)
+            self._outputs = ()
 
 
 class Spawner:
