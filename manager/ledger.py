@@ -22,7 +22,7 @@ from .ledger_actions import (
     StopHost,
     Timeouts,
 )
-from .managed_host import TRANSITIONS, Holder, HostState, HostStatus, IllegalTransition, ManagedHost
+from .managed_host import TRANSITIONS, Holder, HostState, HostStatus, IllegalHostEvent, ManagedHost
 
 __all__ = ["Ledger"]
 
@@ -142,10 +142,10 @@ class Ledger:
         """An earlier manager was killed and left this process running, with these holders.
 
         Raises:
-            IllegalTransition: there is a host for the config, or the manager is leaving.
+            IllegalHostEvent: there is a host for the config, or the manager is leaving.
         """
         if self.leaving:
-            raise IllegalTransition(config, None, "take_over")
+            raise IllegalHostEvent(config, None, "take_over")
         host = self._move(config, "take_over")
         self._stay_until = -math.inf
         host.holders.update(holders)
@@ -312,7 +312,7 @@ class Ledger:
         host = self._hosts.get(config)
         state = host.state if host is not None else None
         if (state, event) not in TRANSITIONS:
-            raise IllegalTransition(config, state, event)
+            raise IllegalHostEvent(config, state, event)
         target = TRANSITIONS[state, event]
         if host is None:
             host = self._hosts[config] = ManagedHost(config)

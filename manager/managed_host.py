@@ -26,7 +26,7 @@ __all__ = [
     "HolderStatus",
     "HostState",
     "HostStatus",
-    "IllegalTransition",
+    "IllegalHostEvent",
     "ManagedHost",
 ]
 
@@ -70,7 +70,7 @@ TRANSITIONS: dict[tuple[HostState | None, str], HostState | None] = {
 }
 
 
-class IllegalTransition(Exception):
+class IllegalHostEvent(Exception):
     """An event that a host's state does not allow: a bug in the supervisor."""
 
     def __init__(self, config: str, state: HostState | None, event: str) -> None:

@@ -6,7 +6,7 @@ import enum
 import math
 from dataclasses import dataclass
 
-__all__ = ["Drain", "DrainState"]
+__all__ = ["DrainLimits", "DrainState"]
 
 GOODBYE_S = 0.1
 """How long open connections are still read after the last one was accepted, because requests may
@@ -25,7 +25,7 @@ class DrainState(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Drain:
+class DrainLimits:
     """The deadlines of a drain, in seconds of one monotonic clock."""
 
     goodbye: float
@@ -34,7 +34,7 @@ class Drain:
     """Then calls are cut off."""
 
     @classmethod
-    def begin(cls, now: float, timeout_s: float | None) -> Drain:
+    def begin(cls, now: float, timeout_s: float | None) -> DrainLimits:
         """A drain that begins now and takes at most so long (None: no limit)."""
         return cls(now + GOODBYE_S, now + (math.inf if timeout_s is None else timeout_s))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from jshost.discovery.records import HostRecord
 from jshost.exceptions import ConfigError
 from jshost.protocol.version import __version__
-from jshost.server.drain import Drain, DrainState
+from jshost.server.drain import DrainLimits, DrainState
 from jshost.server.file_limit import connections_allowed, raise_file_limit
 from jshost.server.generations import Generations
 from jshost.server.http.listeners import Listeners
@@ -210,13 +210,13 @@ class _Host:
         while not (server.idle or self.signals.stop_now.is_set() or time.monotonic() >= drain.end):
             await asyncio.sleep(CLOSE_POLL_S)
 
-    async def _drain(self, server: HttpServer) -> Drain:
+    async def _drain(self, server: HttpServer) -> DrainLimits:
         """Let calls finish; a second signal, or the end of the time limit, cuts them off."""
         self.generations.settle()
         limit_s = self.generations.current.registry.options.shutdown_timeout
         shown = "unlimited" if limit_s is None else f"{limit_s:g}"
         logger.info("stopping: calls in flight have %s s", shown)
-        drain = Drain.begin(time.monotonic(), limit_s)
+        drain = DrainLimits.begin(time.monotonic(), limit_s)
         while (state := self._drain_state(drain, server)) is DrainState.WAIT:
             await self._pause(POLL_S)
         cut = self.generations.in_flight()
@@ -228,7 +228,7 @@ class _Host:
             await self.generations.end(END_S if self.generations.idle else 0)
         return drain
 
-    def _drain_state(self, drain: Drain, server: HttpServer) -> DrainState:
+    def _drain_state(self, drain: DrainLimits, server: HttpServer) -> DrainState:
         return drain.state(
             time.monotonic(),
             calls_done=self.generations.idle,

@@ -22,7 +22,7 @@ from jshost_manager.ledger_actions import (
     StopHost,
     Timeouts,
 )
-from jshost_manager.managed_host import TRANSITIONS, Holder, HostState, IllegalTransition
+from jshost_manager.managed_host import TRANSITIONS, Holder, HostState, IllegalHostEvent
 
 APP = "/app/host.config.py"
 SHOP = "/shop/host.config.js"
@@ -602,7 +602,7 @@ def test_the_table_says_which_reports_a_host_can_take(state: HostState | None, e
     if (state, event) in TRANSITIONS:
         REPORTS[event](ledger)
         return
-    with pytest.raises(IllegalTransition) as caught:
+    with pytest.raises(IllegalHostEvent) as caught:
         REPORTS[event](ledger)
     name = state.name if state is not None else "no"
     assert str(caught.value) == f"host of {APP!r} in {name} state cannot take {event!r}"
@@ -612,7 +612,7 @@ def test_the_table_says_which_reports_a_host_can_take(state: HostState | None, e
 def test_a_manager_that_leaves_takes_nothing_over() -> None:
     ledger = new_ledger()
     ledger.tick(5.0)
-    with pytest.raises(IllegalTransition):
+    with pytest.raises(IllegalHostEvent):
         ledger.take_over(APP, [ANN], 5.1)
 
 

@@ -6,12 +6,12 @@ import math
 
 import pytest
 
-from jshost.server.drain import GOODBYE_S, Drain, DrainState
+from jshost.server.drain import GOODBYE_S, DrainLimits, DrainState
 
 
 def test_it_has_an_end_if_there_is_a_limit() -> None:
-    assert Drain.begin(10.0, 5.0) == Drain(10.0 + GOODBYE_S, 15.0)
-    assert Drain.begin(10.0, None).end == math.inf
+    assert DrainLimits.begin(10.0, 5.0) == DrainLimits(10.0 + GOODBYE_S, 15.0)
+    assert DrainLimits.begin(10.0, None).end == math.inf
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_it_has_an_end_if_there_is_a_limit() -> None:
 def test_where_it_stands(
     now: float, calls_done: bool, closed: bool, stop_now: bool, state: DrainState
 ) -> None:
-    drain = Drain(goodbye=0.1, end=5.0)
+    drain = DrainLimits(goodbye=0.1, end=5.0)
     assert (
         drain.state(now, calls_done=calls_done, connections_closed=closed, stop_now=stop_now)
         is state
