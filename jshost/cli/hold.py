@@ -1,4 +1,4 @@
-"""Hold a managed host for another process. Runs in: a child of programs that are not Python.
+"""Holds a managed host for another process. Runs in: a child of Node programs.
 
 ``python -m jshost.cli.hold '{"config": path, "pid": number}'`` has the config's host started where
 none runs, and counted as used for as long as that process lives. It prints ``{"url": …}``.

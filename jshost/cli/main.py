@@ -190,11 +190,11 @@ def show_config(config: Path | None) -> None:
     click.echo(json.dumps(_describe(config), indent=2))
 
 
-@main.command(short_help="Load CONFIG and say what is wrong, or what it serves.")
+@main.command(short_help="Load CONFIG; show its problem, or what it serves.")
 @_config_argument
 @click.option("-j", "--json", "as_json", is_flag=True, help="Print the finding as JSON.")
 def check(config: Path | None, as_json: bool) -> None:
-    """Load CONFIG and all it includes, and say what is wrong (exit code 1) or what it serves."""
+    """Load CONFIG and all it includes; show its problem (exit code 1) or what it serves."""
     try:
         description = _describe(config)
     except ConfigError as error:

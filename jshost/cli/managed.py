@@ -63,7 +63,7 @@ def ps(as_json: bool) -> None:
 @_config
 @click.option("--all", "everything", is_flag=True, help="Stop all managed hosts and the manager.")
 def stop(config: Path | None, everything: bool) -> None:
-    """Stop the managed host of CONFIG, whoever uses it, or with --all everything managed."""
+    """Stop the managed host of CONFIG, even if programs use it; with --all, everything managed."""
     from jshost.manager import manager
 
     if not manager.is_running():
@@ -96,7 +96,7 @@ def restart(config: Path | None) -> None:
 
 @click.command(short_help="Show the log of CONFIG's managed host.")
 @_config
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is added, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Print new lines as they come, until Ctrl-C.")
 @click.option("-n", "--lines", default=50, show_default=True, help="How many of the last lines.")
 def logs(config: Path | None, follow: bool, lines: int) -> None:
     """Show the log of CONFIG's managed host."""
@@ -119,9 +119,9 @@ def _open(path: Path) -> TextIO:
 
 
 def _added_lines(path: Path, file: TextIO) -> Iterator[str]:
-    """What comes after what was read of the file; when it is rotated, of the one that follows."""
+    """The lines written after those that were read; after a rotation, those of the new file."""
     while True:
-        replaced = _is_replaced(path, file)  # asked first: what was written before it is all there
+        replaced = _is_replaced(path, file)  # first, so that no line is missed
         yield from iter(file.readline, "")
         if replaced:
             file.close()
@@ -137,10 +137,10 @@ def _is_replaced(path: Path, file: TextIO) -> bool:
         return False
 
 
-@click.command(short_help="Look for what is wrong on this machine, and say what mends it.")
+@click.command(short_help="Look for problems on this machine, and say how to mend them.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(as_json: bool) -> None:
-    """Look for what is wrong on this machine, and say what mends it (exit code 1: something is)."""
+    """Look for problems on this machine, and say how to mend them (exit code 1: there are some)."""
     findings = [_check(name, check) for name, check in CHECKS.items()]
     if as_json:
         click.echo(json.dumps(findings, indent=2))

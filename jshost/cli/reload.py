@@ -25,7 +25,7 @@ POLL_S = 0.05
 
 @click.command(short_help="Swap the workers of CONFIG's hosts for fresh ones.")
 @click.argument("config", required=False, type=click.Path(path_type=Path))
-@click.option("--url", help="Only the host that listens at this root URL, whatever it serves.")
+@click.option("--url", help="Only the host that listens at this root URL.")
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
@@ -33,7 +33,7 @@ POLL_S = 0.05
     help="Seconds that a host may take.  [default: 120]",
 )
 def reload(config: Path | None, url: str | None, timeout: float) -> None:
-    """Load CONFIG and its code anew in the hosts that serve it, one host after the other.
+    """Load CONFIG and its code again in the hosts that serve it, one host after the other.
 
     New calls go to the fresh workers once all of them are ready; calls in flight are finished by
     the old ones. No call is lost. When something does not load, the host keeps its workers, and the

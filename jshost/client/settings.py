@@ -120,7 +120,7 @@ class Settings:
         self._lock = threading.RLock()  # reading Django's settings may run `configure`
 
     def configure(self, **values: Any) -> None:
-        """Set settings by name; what was set before and is not named stays.
+        """Set settings by name; others that were set before stay.
 
         Raises:
             ConfigError: an unknown name, or a value that the setting cannot have.

@@ -74,7 +74,7 @@ def _is_between(value: object, end: int) -> bool:
 
 
 def is_free(folder: Path) -> bool:
-    """Whether nobody is the manager of this folder, or about to be."""
+    """Whether no manager runs for this folder, and none starts."""
     with _managers_lock(folder) as held:
         return held
 

@@ -2,7 +2,7 @@
 
 Every host writes one file into the user's runtime directory (mode 0700) and removes it when it
 ends. A file whose process is gone, or whose process id now belongs to another process, counts for
-nothing and is removed by whoever comes across it.
+nothing, and the next reader removes it.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class HostRecord:
     started_at: float
     version: str
     managed: bool = False
-    """Whether the manager started it, and not somebody by hand."""
+    """Whether the manager started it."""
     token: str = field(default="", repr=False)
-    """What it wants to be told, for callers of the same user: the file is theirs alone."""
+    """Its token, for callers of the same user: only they can read the file."""
 
     @classmethod
     def of_this_process(
@@ -153,7 +153,7 @@ def runtime_folder() -> Path:
     """The user's own folder for records (mode 0700), made where it is missing.
 
     Raises:
-        ConfigError: it, or the folder it lies in, belongs to somebody else.
+        ConfigError: it, or the folder it lies in, belongs to another user.
     """
     import platformdirs
 
@@ -184,7 +184,7 @@ def runtime_folder() -> Path:
 
 
 def all_hosts() -> list[HostRecord]:
-    """The hosts that run, the newest first; what is stale is removed on the way."""
+    """The hosts that run, the newest first; stale files are removed."""
     return _read("host-*.json")
 
 

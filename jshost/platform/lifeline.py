@@ -1,4 +1,4 @@
-"""The pipe whose hang-up kills a worker. Runs in: host (and whoever owns a pool), Python workers.
+"""The pipe whose hang-up kills a worker. Runs in: host, programs that embed, Python workers.
 
 A worker's owner holds one end and never writes to it. Where the system can do it (Linux), the
 kernel kills the worker when that end closes: one in an endless loop, which reads no EOF, does not

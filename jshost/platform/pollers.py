@@ -1,7 +1,4 @@
-"""What tells which descriptors are ready: epoll, or what the system has instead.
-
-Runs in: programs that own workers.
-"""
+"""epoll, or the system's selector in its words. Runs in: programs that embed a host."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ READ, WRITE = 1, 4
 
 
 class Poller(Protocol):
-    """What `select.epoll` is, and `Selector` where there is none."""
+    """`select.epoll`, or `Selector` where there is none."""
 
     def register(self, fd: int, eventmask: int, /) -> None: ...
     def modify(self, fd: int, eventmask: int, /) -> None: ...

@@ -30,8 +30,8 @@ from jshost.protocol.values import body_hash
 class Doubling(FakeHttpHost):
     """A host that doubles `n`, and fails without one."""
 
-    def request(self, request: Request) -> Response:
-        super().request(request)
+    def send(self, request: Request, is_open: bool = False) -> Response:
+        super().send(request)
         answers = []
         for part in decode_parts(request.headers["Content-Type"], request.body):
             arguments = json.loads(part.data)

@@ -107,7 +107,7 @@ def test_a_call_that_a_fallback_answers_has_failed(told: list[OutgoingCall]) -> 
 
 def test_a_call_that_is_cancelled(told: list[OutgoingCall]) -> None:
     class Waiting(FakeHttpHost):
-        async def arequest(self, *arguments: Any) -> Any:
+        async def asend(self, *arguments: Any) -> Any:
             await asyncio.sleep(60)
 
     async def main() -> None:
@@ -121,10 +121,10 @@ def test_a_call_that_is_cancelled(told: list[OutgoingCall]) -> None:
 
 def test_a_batch_that_is_left(told: list[OutgoingCall], caplog: pytest.LogCaptureFixture) -> None:
     class Left(FakeHttpHost):
-        def request(self, *arguments: Any) -> Any:
+        def send(self, *arguments: Any) -> Any:
             raise KeyboardInterrupt
 
-        async def arequest(self, *arguments: Any) -> Any:
+        async def asend(self, *arguments: Any) -> Any:
             await asyncio.sleep(60)
 
     async def main() -> None:

@@ -147,18 +147,23 @@ class FakeHttpHost(JSHost):
         error: Exception | None = None,
     ) -> None:
         super().__init__(root_url="http://fake.invalid")
+        self._requester = self  # type: ignore[assignment]
         self.answer = Response(status, {"content-type": content_type}, content)
         self.error = error
         self.requests: list[dict[str, Any]] = []
 
-    def request(self, request: Request) -> Response:
+    def send(self, request: Request, is_open: bool = False) -> OpenResponse | Response:
         self.requests.append({**request._asdict(), "headers": dict(request.headers)})
         if self.error is not None:
             raise self.error
         return self.answer
 
-    async def arequest(self, request: Request) -> Response:
-        return self.request(request)
+    async def asend(self, request: Request, is_open: bool = False) -> AsyncOpenResponse | Response:
+        answer = self.send(request, is_open)
+        return answer if isinstance(answer, Response) else _AwaitedHttp(answer)
+
+    def forget(self) -> None:
+        pass
 
 
 class StreamingHttp(FakeHttpHost):
@@ -175,9 +180,9 @@ class StreamingHttp(FakeHttpHost):
         self.status_code = 200
         self.headers = {"content-type": "text/event-stream"}
 
-    def open(self, request: Request) -> OpenResponse | Response:
-        self.request(request)
-        return self
+    def send(self, request: Request, is_open: bool = False) -> OpenResponse | Response:
+        answer = super().send(request, is_open)
+        return self if is_open else answer
 
     def read(self) -> bytes:
         piece = self.pieces.pop(0) if self.pieces else b""
@@ -188,23 +193,19 @@ class StreamingHttp(FakeHttpHost):
     def close(self) -> None:
         self.closed = True
 
-    async def aopen(self, request: Request) -> AsyncOpenResponse | Response:
-        self.request(request)
-        return _AwaitedHttp(self)
-
 
 class _AwaitedHttp:
     """A `StreamingHttp` host's answer for a loop."""
 
-    def __init__(self, host: StreamingHttp) -> None:
-        self.status_code, self.headers = host.status_code, host.headers
-        self._host = host
+    def __init__(self, opened: OpenResponse) -> None:
+        self.status_code, self.headers = opened.status_code, opened.headers
+        self._opened = opened
 
     async def read(self) -> bytes:
-        return self._host.read()
+        return self._opened.read()
 
     async def close(self) -> None:
-        self._host.close()
+        self._opened.close()
 
 
 def failing_http_host(code: str = "function_failed", **fields: Any) -> FakeHttpHost:

@@ -76,7 +76,7 @@ class AsyncClientConnection(Translating):
         self._rested_at = 0.0
         self._deadline = math.inf
         self._timer: asyncio.TimerHandle | None = None
-        """One for many requests: where it finds that another deadline counts, it is set anew."""
+        """One for many requests: it is set again when it fires before the current deadline."""
         self._timer_at = math.inf
         loop.add_reader(sock, self._on_readable)
 
@@ -168,7 +168,7 @@ class AsyncClientConnection(Translating):
         except OSError as error:
             self._fail(error)
             return
-        if not self._is_waiting or self.parser.complete:  # an end, or bytes that nobody asked for
+        if not self._is_waiting or self.parser.complete:  # an end, or unexpected bytes
             self._fail(OSError("closed by the host"))
             return
         if not received:

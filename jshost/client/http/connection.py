@@ -133,8 +133,8 @@ class ClientConnection(Translating):
         return True
 
     def receive_first(self, timeout_s: float | None) -> bool:
-        """As `receive`, for the first part of a response, which is usually all of it: by the
-        socket's own clock, that begins anew with every signal. Signals are the main thread's."""
+        """As `receive`, for the first part of a response, usually all of it. The socket's own
+        clock limits it, which starts again at every signal; only the main thread gets signals."""
         limit_s = math.inf if timeout_s is None else timeout_s
         left_s = math.inf if self._deadline is None else self._deadline - time.monotonic()
         if (

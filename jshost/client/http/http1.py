@@ -1,7 +1,7 @@
 """An HTTP/1.1 client's side of the wire, without I/O. Runs in: callers.
 
-Request bytes come out, response bytes go in. Made for the one kind of request that calls are; what
-is unusual (https, proxies) goes through httpx, see `transport`.
+Request bytes come out, response bytes go in. It knows the one kind of request that calls are; https
+and proxies are httpx's, see `transport_choice`.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class ResponseParser:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            if self.complete:  # bytes that nobody asked for came right behind it
+            if self.complete:  # unexpected bytes came right behind it
                 self.keep_alive = False
                 return True
             raise ValueError(f"not an HTTP response: {error}") from error
@@ -176,7 +176,7 @@ class ResponseParser:
         content = body[0] if len(body) == 1 else b"".join(body)
         return Response(self._status, self._headers, content)
 
-    # httptools calls these; after the response is whole, for bytes that nobody asked for.
+    # httptools calls these; after the response is whole, for unexpected bytes.
 
     def on_message_begin(self) -> None:
         if self.complete:

@@ -1,4 +1,4 @@
-"""https, proxies and whatever else is unusual, by httpx. Runs in: callers."""
+"""https, and http through proxies, by httpx. Runs in: callers."""
 
 from __future__ import annotations
 
@@ -179,8 +179,8 @@ class AsyncHttpxTransport:
 
 
 async def _closing(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
-    """Closes a client when nobody refers to this generator any more, and at the latest with its
-    loop: that is what `asyncio.run` does with asynchronous generators before it ends."""
+    """Closes a client when nothing refers to this generator, and at the latest with its loop: that
+    is what `asyncio.run` does with asynchronous generators before it ends."""
     try:
         yield
     finally:
@@ -191,7 +191,7 @@ class _AsyncOpenHttpx:
     def __init__(
         self, root_url: str, response: httpx.Response, deadline: float | None, client: object
     ) -> None:
-        self._client = client  # which is closed once nobody refers to it
+        self._client = client  # closed once nothing refers to it
         self.status_code = response.status_code
         self.headers: Mapping[str, str] = _lower(response.headers)
         self._root_url = root_url

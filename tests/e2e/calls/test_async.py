@@ -160,7 +160,7 @@ def test_connections_are_kept_and_their_number_is_bounded(
     async def main() -> tuple[int, int]:
         for number in range(20):
             await echo.acall(value=number)
-        transport: Any = host._async_transports[asyncio.get_running_loop()]
+        transport: Any = host._requester._async_transports[asyncio.get_running_loop()]
         one = len(transport._kept.idle)
         await asyncio.gather(*(sleep.acall(seconds=0.05) for _ in range(MAX_IDLE + 40)))
         return one, len(transport._kept.idle)

@@ -129,13 +129,15 @@ import os, signal, sys, threading
 from jshost.function import Function
 from jshost.host import JSHost
 looking, found = threading.Event(), threading.Event()
-class SlowlyFound(JSHost):
-    def _locate(self):
-        if threading.current_thread() is not threading.main_thread():
-            looking.set()
-            found.wait(20)
-        return super()._locate()
-echo = Function("echo", SlowlyFound(root_url=sys.argv[1]))
+host = JSHost(root_url=sys.argv[1])
+locate = host._locator.locate
+def locate_slowly():
+    if threading.current_thread() is not threading.main_thread():
+        looking.set()
+        found.wait(20)
+    return locate()
+host._locator.locate = locate_slowly
+echo = Function("echo", host)
 other = threading.Thread(target=echo.call, kwargs={"value": 1})
 other.start()
 assert looking.wait(20), "nobody looks for the host where this test waits for it"

@@ -457,7 +457,7 @@ def test_a_stream_that_was_read_leaves_its_connection(shared_host: RunningHost, 
     function = shared_host.function(name)
     for _ in range(3):
         assert list(function.stream(to=3)) == [0, 1, 2]
-    transport: Any = function.get_host()._connected()
+    transport: Any = function.get_host()._requester._connected()
     (kept,) = transport._kept.idle
     assert kept._socket.getpeername()[1] == port
 

@@ -129,7 +129,7 @@ def test_a_found_host_is_called_over_its_socket(
     assert echo.get_host().get_url() == host.url, "what people are shown is the URL"
     assert echo.call(value=1) == 1
     assert asyncio.run(echo.acall(value=2)) == 2
-    transport: Any = echo.get_host()._connected()
+    transport: Any = echo.get_host()._requester._connected()
     (kept,) = transport._kept.idle
     assert kept._socket.family == socket.AF_UNIX
     (path,) = own_runtime_folder.rglob("*.sock")
