@@ -152,7 +152,7 @@ def _resolve(config_file: Path, name: str) -> Path:
         included = (config_file.parent / name).resolve()
         if included.is_file():
             return included
-        problem = f"{included} is no file"
+        problem = f"there is no file {included}"
     except (OSError, RuntimeError, ValueError) as error:  # too long, links in a circle, "\0"
-        problem = f"that cannot be looked at: {error}"
+        problem = f"the path cannot be resolved: {error}"
     raise ConfigError(f'{config_file}: "include" names {name!r}, but {problem}.')

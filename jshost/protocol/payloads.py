@@ -40,7 +40,7 @@ def check_result(payload: bytes) -> None:
     try:
         values.content_type_of(payload).encode("latin-1")
     except (IndexError, ValueError):
-        raise frames.FrameError(f"no RESULT begins like this: {payload[:20]!r}") from None
+        raise frames.FrameError(f"not a RESULT: {payload[:20]!r}") from None
 
 
 def check_chunk(payload: bytes) -> None:

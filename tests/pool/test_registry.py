@@ -147,8 +147,8 @@ def test_a_config_file_that_is_not_there(make: Make, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"include": ["no.py"]}, "\"include\" names 'no.py', but .*no.py is no file"),
-        ({"include": ["\0"]}, '"include" names .* but that cannot be looked at'),
+        ({"include": ["no.py"]}, "\"include\" names 'no.py', but there is no file .*no.py"),
+        ({"include": ["\0"]}, '"include" names .* but the path cannot be resolved'),
         ({"include": "b.py"}, 'the option "include" must be a list of strings'),
         ({"prot": 1}, 'there is no option "prot". Did you mean "port"'),
         ({"workers": 0}, 'the option "workers" must be a whole number'),
