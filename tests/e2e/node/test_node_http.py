@@ -18,7 +18,7 @@ from jshost.discovery.records import find_hosts
 
 __all__ = ["user"]  # a fixture
 
-PROGRAM = Path(__file__).parent / "node" / "http_caller.test.mjs"
+PROGRAM = Path(__file__).with_name("http_caller.test.mjs")
 
 CONFIG = {
     "host.config.py": """
