@@ -23,12 +23,12 @@ unexport PYTHONDONTWRITEBYTECODE
 .DELETE_ON_ERROR:
 # Installations share .venv: one after the other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo test test-fast test-django check bench format clean use-node
+.PHONY: help demo test test-fast test-versions test-django check bench format clean use-node
 
 help:  ## List what can be made
 	@echo 'Usage: make <target>'
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1 \2/p' Makefile | \
-		while read -r target text; do printf '  %-12s %s\n' "$$target" "$$text"; done
+		while read -r target text; do printf '  %-14s %s\n' "$$target" "$$text"; done
 
 demo: $(PROJECT) $(EXAMPLE_NPM)  ## Start a host, call functions of both languages, stop it
 	@.venv/bin/python example/demo.py
@@ -38,6 +38,9 @@ test: $(DEVELOPMENT) $(NPM) $(EXAMPLE_NPM) $(DJANGO_EXAMPLE_NPM)  ## Run all tes
 
 test-fast: $(DEVELOPMENT) $(NPM)  ## Run the pure tests: no process, no socket, a few seconds
 	@tools/run-tests fast
+
+test-versions: $(DEVELOPMENT) $(NPM)  ## Test with Python 3.12 and 3.13, Node 22 and 24
+	tools/test-versions
 
 test-django: $(DEVELOPMENT) $(DJANGO_EXAMPLE_NPM)  ## Test with Django 4.2, 5.2 and the newest
 	tools/test-django
@@ -51,7 +54,7 @@ check: $(DEVELOPMENT) $(NPM)  ## Check style, types and which way imports go
 	.venv/bin/python -m pytest --quiet tests/test_import_rules.py
 
 bench: $(DEVELOPMENT) use-node  ## Measure, side by side with the alternatives
-	.venv/bin/python bench/setup.py && .venv/bin/python bench/run.py
+	.venv/bin/python bench/setup.py && .venv/bin/python bench/promises.py && .venv/bin/python bench/run.py
 
 format: $(DEVELOPMENT)  ## Rewrite the Python code in its style
 	.venv/bin/ruff check --fix .
@@ -59,7 +62,7 @@ format: $(DEVELOPMENT)  ## Rewrite the Python code in its style
 
 clean:  ## Remove what was installed and what tools wrote
 	rm -rf .venv node_modules example/node_modules bench/.venv bench/node_modules
-	rm -rf .venv-django-* example/django/node_modules example/django/db.sqlite3
+	rm -rf .venv-django-* .venv-py* .venv-node* example/django/node_modules example/django/db.sqlite3
 	rm -rf build dist *.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 

@@ -44,6 +44,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         folder, *_ = item.path.relative_to(_TESTS).parts
         if folder in ("e2e", "faults"):
             item.add_marker(pytest.mark.real)
+        else:
+            item.add_marker(pytest.mark.versions)
         item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(_TESTS))))
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.get_closest_marker("real") is None)

@@ -73,8 +73,6 @@ def test_slow_senders_stop_nobody(serve: StartHost, slow: str) -> None:
             f"(before {before:.2f}), {max(busy) * 1000:.0f} ms at most; {ended} were hung up on; "
             f"{gain.megabytes:+.1f} MB"
         )
-        assert len(busy) > 100 * SECONDS
-        assert statistics.quantiles(busy, n=100)[98] < 0.1
         if slow == "head" and SECONDS > HEAD_S + 10:
             assert ended == SENDERS
     finally:

@@ -56,7 +56,6 @@ def test_a_killed_host_is_back_soon(tmp_path: Path) -> None:
         assert direct.wrong == proxied.wrong == []
         ran = Counter(site.ran())
         assert max(ran.values()) == 1
-        assert max(gaps) < 15  # of which one is supervisord's, the rest a busy machine's
     assert list((site.folder / "run" / "jshost").iterdir()) == [], "records, or sockets"
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -207,15 +205,8 @@ def test_whatever_a_call_is_named(name: str, request_id: str, timeout_s: float |
 
 
 def test_a_large_frame_in_small_chunks_takes_linear_time() -> None:
-    """A few copies of the bytes; joining at every chunk would copy them 256 times over."""
-    stream = frames.encode(frames.RESULT, 1, bytes(32 * 1024 * 1024))
-    chunks = [stream[at : at + 64 * 1024] for at in range(0, len(stream), 64 * 1024)]
-    one_copy_s = min(_spent_s(lambda: len(b"".join(chunks))) for _ in range(3))
-    decoding_s = min(_spent_s(lambda: len(decode(chunks)[0][2])) for _ in range(3))
-    assert decoding_s < 10 * one_copy_s
-
-
-def _spent_s(work: Callable[[], int]) -> float:
-    began = time.process_time()
-    assert work() >= 32 * 1024 * 1024
-    return time.process_time() - began
+    """Joining at every chunk would copy half a terabyte, which no time limit of a test allows."""
+    stream = memoryview(frames.encode(frames.RESULT, 1, bytes(32 << 20)))
+    chunks = [bytes(stream[at : at + 1024]) for at in range(0, len(stream), 1024)]
+    [(_, _, payload)] = decode(chunks)
+    assert payload == bytes(32 << 20)

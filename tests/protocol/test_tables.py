@@ -45,7 +45,7 @@ ROWS = [
         (np.bool_(True), True),
         (np.str_("a"), "a"),
         (np.datetime64("2026-01-02T03:04"), "2026-01-02T03:04"),
-        (np.datetime64("NaT"), None),
+        (np.datetime64("NaT", "s"), None),
         (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
         (np.array(5), 5),
         (np.array([]), []),

@@ -83,7 +83,7 @@ def test_the_watchdog_hears_of_the_loop(news: socket.socket) -> None:
         systemd.close()
         return time.monotonic() - began
 
-    assert 0.06 <= asyncio.run(beat()) < 1
+    assert asyncio.run(beat()) >= 0.06  # four times half of what systemd asks for, or nearly
     assert environment == {}
 
 

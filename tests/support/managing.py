@@ -285,7 +285,14 @@ def kill(pid: int) -> None:
     """SIGKILL, and wait for the end of all its threads: the last one closes the sockets."""
     threads = Path(f"/proc/{pid}/task")
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not runs(pid) and len([*threads.glob("*")]) <= 1, 5, f"end of process {pid}")
+
+    def has_ended() -> bool:
+        try:
+            return not runs(pid) and len([*threads.iterdir()]) <= 1
+        except FileNotFoundError:  # somebody has just waited for it
+            return True
+
+    wait_until(has_ended, 5, f"end of process {pid}")
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -180,17 +180,27 @@ def test_several_hosts(shared_host: RunningHost, serve: StartHost) -> None:
         assert all(isinstance(error, ConnectionError) for error in found[2::3])
 
 
-def test_hosts_are_asked_at_the_same_time(serve: StartHost) -> None:
-    """A batch for two hosts takes as long as the slower one, not as both."""
-    text = (
-        "import asyncio\nasync def sleep(s): await asyncio.sleep(s)\nfunctions = {'sleep': sleep}"
-    )
-    first, second = serve("a.config.py", text), serve("b.config.py", text)
-    calls = [(host.function("sleep"), {"s": 1.0}) for host in (first, second)]
-    jshost.batch((function, {"s": 0}) for function, _ in calls)
-    began = time.monotonic()
-    assert asyncio.run(jshost.abatch(calls)) == [None, None]
-    assert time.monotonic() - began < 1.8
+MEET = """
+import time
+from pathlib import Path
+def meet(mine, other):
+    Path(mine).touch()
+    while not Path(other).exists():
+        time.sleep(0.005)
+    return True
+functions = {"meet": meet}
+"""
+
+
+def test_hosts_are_asked_at_the_same_time(serve: StartHost, tmp_path: Path) -> None:
+    """Each of two hosts answers when the other one has been called."""
+    hosts = [serve("a.config.py", MEET), serve("b.config.py", MEET)]
+    files = [str(tmp_path / name) for name in "ab"]
+    calls = [
+        (host.function("meet"), {"mine": mine, "other": other})
+        for host, mine, other in zip(hosts, files, reversed(files), strict=True)
+    ]
+    assert asyncio.run(jshost.abatch(calls)) == [True, True]
 
 
 @pytest.mark.parametrize("config", ["py", "js"])
@@ -208,11 +218,9 @@ def test_more_calls_than_the_queue_takes(serve: StartHost, config: str) -> None:
 
 
 def test_a_deadline_for_each_call(shared_host: RunningHost) -> None:
-    began = time.monotonic()
     found = shared_host.function("sleep", timeout=0.3).map(
-        [{"seconds": 0}, {"seconds": 30}, {"seconds": 0.01}]
+        [{"seconds": 0}, {"seconds": 10**6}, {"seconds": 0.01}]
     )
-    assert time.monotonic() - began < 5
     assert (found[0], found[2]) == (None, None)
     assert isinstance(found[1], FunctionTimeout)
 

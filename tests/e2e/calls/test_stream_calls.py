@@ -315,10 +315,8 @@ def test_the_limit_counts_for_the_whole_stream(
     shared_host: RunningHost, name: str, read: Read
 ) -> None:
     key = f"limit {name} {read.__name__}"
-    began = time.monotonic()
     with pytest.raises(FunctionTimeout, match=f"^{name}: .*0.3 s"):
         read(shared_host.function(name, timeout=0.3), key=key)
-    assert time.monotonic() - began < 5
     stopped_by(shared_host, name, key)
 
 

@@ -14,6 +14,8 @@ from support.ids import id_of
 
 from jshost.exceptions import ArgumentsError, FunctionError
 
+pytestmark = pytest.mark.versions
+
 CONFIG = {
     "host.config.py": """
 import dataclasses, functools, math

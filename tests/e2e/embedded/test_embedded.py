@@ -10,6 +10,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from jshost.function import Function
 from jshost.pool.batch import Batch
 
 CONFIG_JS = """
+const together = [];
 module.exports = {
   functions: {
     double: ({number}) => number * 2,
@@ -32,6 +34,10 @@ module.exports = {
     say: ({text}) => { console.log(text); console.error('error: ' + text); return text; },
     log() { this.host.logger.info('logged'); },
     sleep: ({ms}) => new Promise((resolve) => setTimeout(resolve, ms, ms)),
+    meet: ({number}) => new Promise((resolve) => {
+      together.push(resolve);
+      if (together.length === number) for (const each of together) each(number);
+    }),
     spin: () => { for (;;); },
     die: () => process.exit(3),
     count: function* ({to}) { for (let i = 0; i < to; i += 1) yield i; },
@@ -291,14 +297,10 @@ def test_threads(host: EmbeddedHost) -> None:
 
 
 def test_callers_do_not_wait_for_each_other(host: EmbeddedHost) -> None:
-    sleep = host.function("sleep")
-    threads = [threading.Thread(target=lambda: sleep.call(ms=200)) for _ in range(20)]
-    began = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert time.monotonic() - began < 1.5
+    """Each of the twenty is answered when all of them have come."""
+    meet = host.function("meet")
+    with ThreadPoolExecutor(20) as threads:
+        assert list(threads.map(lambda _: meet.call(number=20), range(20))) == [20] * 20
 
 
 def test_threads_and_loops_at_once(host: EmbeddedHost) -> None:
@@ -361,10 +363,8 @@ def wait_for_other(host: EmbeddedHost, pid: int) -> None:
 
 def test_a_deadline_really_stops_the_work(host: EmbeddedHost) -> None:
     (pid,) = pids(host)
-    began = time.monotonic()
     with pytest.raises(FunctionTimeout):
         host.function("spin").with_timeout(0.1).call()
-    assert time.monotonic() - began < 0.4
     wait_for_other(host, pid)  # though nobody calls meanwhile
     assert host.double(number=1) == 2
     assert pids(host) != [pid]
@@ -417,14 +417,10 @@ def test_a_cancelled_batch_begins_no_more_calls(
 
 
 def test_a_worker_that_dies_in_mid_call(host: EmbeddedHost) -> None:
-    spent = []
     for _ in range(3):
-        began = time.monotonic()
         with pytest.raises(ProcessError, match="exit code 3"):
-            host.die()
-        spent.append(time.monotonic() - began)
+            host.function("die", timeout=None).call()  # nothing but its death ends the call
         assert host.double(number=1) == 2
-    assert min(spent) < 0.1
 
 
 def streamed(function: Function) -> Any:

@@ -76,10 +76,8 @@ def gone(pid: int) -> None:
 
 @both_languages
 def test_a_program_that_ends_leaves_nothing(folder: Path, config: str) -> None:
-    began = time.monotonic()
     pid = int(run(folder, f"host = jshost.embedded({config!r}); print(host.pid())"))
     assert not psutil.pid_exists(pid)
-    assert time.monotonic() - began < 10
 
 
 @both_languages
@@ -136,17 +134,16 @@ if {where!r} == 'follower':
 threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 if {where!r} == 'leader':
     threading.Timer(0.1, other.start).start()
-began = time.monotonic()
 try:
     sleep.call(ms=20_000)
 except KeyboardInterrupt:
-    print('interrupted', time.monotonic() - began < 2)
+    print('interrupted', answers)  # before the other call, which takes a second, has ended
 print(host.double(number=2), host.pid() == before)
 other.join()
 print(answers)
 """
     # the call that nobody waits for ends in 20 s: its worker is replaced, once the other has ended
-    assert run(folder, code) == "interrupted True\n4 True\n[1000]\n"
+    assert run(folder, code) == "interrupted []\n4 True\n[1000]\n"
 
 
 def test_ctrl_c_stops_what_spins(folder: Path) -> None:

@@ -14,6 +14,8 @@ from support.hosts import RunningHost, StartHost, cli, wait_until
 import jshost
 from jshost.exceptions import ArgumentsError, FunctionTimeout
 
+pytestmark = pytest.mark.versions
+
 CALLERS = 32
 
 CONFIG = {

@@ -115,10 +115,8 @@ describe('an error', () => {
 
 describe('a limit', () => {
   test('ends the call, and the work', async () => {
-    const began = Date.now();
     const error = await failure(fn('wait', {timeout: 200}).call({mark: 'limit'}));
     assert.ok(error instanceof FunctionTimeout);
-    assert.ok(Date.now() - began < 3000);
     assert.ok(await isMarked('limit'));
   });
 

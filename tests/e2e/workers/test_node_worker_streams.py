@@ -15,6 +15,8 @@ from jshost.pool.process import WorkerProcess, spawn
 from jshost.protocol import frames
 from jshost.protocol.multipart import Part, decode_parts, encode_parts
 
+pytestmark = pytest.mark.versions
+
 WINDOW_BYTES = 256 * 1024
 ANSWERS = (frames.RESULT, frames.ERROR)
 

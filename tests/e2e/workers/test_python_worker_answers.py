@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,8 @@ import pytest
 from jshost.pool.launch import Launch
 from jshost.pool.process import WorkerProcess, spawn
 from jshost.protocol import frames
+
+pytestmark = pytest.mark.versions
 
 CONFIG = """
 import threading, time
@@ -100,10 +101,8 @@ def test_none_waits_for_a_call_that_takes_long(worker: Worker, slow: str) -> Non
     for _ in range(2):
         worker.send(*add_many(4), (slow, {"for_s": 0}))
         worker.receive_many(5)
-    begun = time.monotonic()
     worker.send(*add_many(4), (slow, {"for_s": 1}))
     assert sorted(worker.receive_many(4)) == [1, 2, 3, 4]
-    assert time.monotonic() - begun < 0.5
     assert worker.receive() == [5]
 
 

