@@ -1,25 +1,21 @@
-"""A host process from start to end: load, listen, serve, drain. Runs in: host."""
+"""Starts a host: load, listen, serve until a signal stops it. Runs in: host."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import logging
 import os
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jshost.discovery.records import HostRecord
-from jshost.exceptions import ConfigError
+from jshost.pool.options import HostOptions
 from jshost.protocol.version import __version__
-from jshost.server.drain import DrainLimits, DrainState
 from jshost.server.file_limit import connections_allowed, raise_file_limit
 from jshost.server.generations import Generations
 from jshost.server.http.listeners import Listeners
+from jshost.server.listening_host import STOPPED, ListeningHost
 from jshost.server.reloader import Reloader
 from jshost.server.service import Service
 from jshost.server.signals import Signals
@@ -32,16 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ServeOptions", "describe", "serve"]
 
-logger = logging.getLogger("jshost.host")
-
-STOPPED = 0
-GAVE_UP = 1
-"""The exit code of a host whose pools cannot go on; the manager knows it too."""
-END_S = 2.0
-BACKLOG_S = 0.01
-"""How long TCP connections that are half open have to complete: a round trip."""
-POLL_S = 0.01
-CLOSE_POLL_S = 0.002
 KEEP_ALIVE_S = 75
 
 
@@ -106,10 +92,14 @@ async def serve(options: ServeOptions) -> int:
             token = read_token(registry.options, registry.config_file, os.environ)
             warn_if_open(listeners.sockets, token)
             app = App(service, __version__, token)
+            server = _server_of(app, registry.options)
             record = HostRecord.of_this_process(
                 registry.config_file, listeners.url, __version__, options.managed, token
             )
-            return await _Host(options, generations, app, listeners, signals, systemd, record).run()
+            host = ListeningHost(
+                generations, app, server, listeners, signals, systemd, record, options.as_json
+            )
+            return await host.run()
     finally:
         systemd.close()
         await generations.end(0)
@@ -118,7 +108,8 @@ async def serve(options: ServeOptions) -> int:
 async def _is_loaded(service: Service, signals: Signals) -> bool:
     """Load the service; False if a signal stops that. Raises: ConfigError: it does not load."""
     loading = asyncio.ensure_future(service.start())
-    await _first(loading, asyncio.ensure_future(signals.stop.wait()))
+    stop = asyncio.ensure_future(signals.stop.wait())
+    await asyncio.wait((loading, stop), return_when=asyncio.FIRST_COMPLETED)
     if not loading.done():
         loading.cancel()
         return False
@@ -126,121 +117,10 @@ async def _is_loaded(service: Service, signals: Signals) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Host:
-    """A loaded host: listens, serves, and drains."""
+def _server_of(app: App, options: HostOptions) -> HttpServer:
+    from jshost.server.http.http_server import HttpServer
 
-    options: ServeOptions
-    generations: Generations
-    app: App
-    listeners: Listeners
-    signals: Signals
-    systemd: Systemd
-    record: HostRecord
-
-    async def run(self) -> int:
-        """Returns the exit code."""
-        from jshost.server.http.http_server import HttpServer
-
-        registry = self.generations.current.registry
-        registry.options = replace(registry.options, port=self.listeners.port)
-        limit = min(registry.options.max_connections, connections_allowed())
-        server = HttpServer(self.app, KEEP_ALIVE_S, limit)
-        self.app.metrics.count_connections = server.count
-        try:
-            await server.start(self.listeners.sockets, self.listeners.own)
-            self._announce()
-            stop = asyncio.ensure_future(self.signals.stop.wait())
-            await _first(self.generations.has_halted, stop)
-            await self._stop(server)
-            return STOPPED if self.signals.stop.is_set() else GAVE_UP
-        finally:
-            self.record.remove()
-            server.abort()
-
-    def _announce(self) -> None:
-        """Announce the host in its record, on stdout and to systemd; begin to take reloads."""
-        try:
-            self.record.write()
-        except (ConfigError, OSError) as error:
-            logger.warning("this host is found by ROOT_URL only: %s", error)
-        self.generations.watch_files()
-        self.app.reload_status = self.generations.status
-        self._print_address()
-        self.generations.on_change = self._on_change
-        self._on_change()
-        self.signals.on_hang_up(self.generations.renew)
-
-    def _print_address(self) -> None:
-        if self.options.as_json:
-            line = json.dumps(self.app.status())
-        else:
-            names = ", ".join(sorted(self.generations.current.registry.routes))
-            line = f"jshost {__version__} listens on {self.listeners.url}, functions: {names}"
-        try:
-            os.write(1, (line + "\n").encode("utf-8", "backslashreplace"))
-        except OSError as error:
-            logger.warning("stdout cannot be written to: %s", error)
-
-    def _on_change(self) -> None:
-        """A reload begins or is over."""
-        if self.generations.is_busy:
-            self.systemd.reloading("loading everything again")
-            return
-        service = self.generations.current
-        self.app.use(service)
-        count = len(service.registry.routes)
-        self.systemd.ready(f"serving {count} functions on {self.listeners.url}")
-
-    async def _stop(self, server: HttpServer) -> None:
-        """Stop accepting, let calls finish, end the workers, close the connections."""
-        self.record.remove()
-        self.app.draining = True
-        self.systemd.stopping("calls in flight finish")
-        server.wind_down()
-        delay_s = self.generations.current.registry.options.shutdown_delay
-        if delay_s and not self.options.managed and not self.generations.has_halted.done():
-            logger.info("stopping: calls are taken for another %g s", delay_s)
-            await self._pause(delay_s)
-        self.listeners.turn_away()
-        await self._pause(BACKLOG_S)
-        server.stop_accepting()
-        drain = await self._drain(server)
-        server.shut_down()
-        while not (server.idle or self.signals.stop_now.is_set() or time.monotonic() >= drain.end):
-            await asyncio.sleep(CLOSE_POLL_S)
-
-    async def _drain(self, server: HttpServer) -> DrainLimits:
-        """Let calls finish; a second signal, or the end of the time limit, cuts them off."""
-        self.generations.settle()
-        limit_s = self.generations.current.registry.options.shutdown_timeout
-        shown = "unlimited" if limit_s is None else f"{limit_s:g}"
-        logger.info("stopping: calls in flight have %s s", shown)
-        drain = DrainLimits.begin(time.monotonic(), limit_s)
-        while (state := self._drain_state(drain, server)) is DrainState.WAIT:
-            await self._pause(POLL_S)
-        cut = self.generations.in_flight()
-        if cut:
-            is_now = state is DrainState.STOP_NOW
-            why = "a second signal came" if is_now else "their time is over"
-            logger.warning("stopping: %s; calls that have not finished: %d", why, cut)
-        if state is not DrainState.STOP_NOW:
-            await self.generations.end(END_S if self.generations.idle else 0)
-        return drain
-
-    def _drain_state(self, drain: DrainLimits, server: HttpServer) -> DrainState:
-        return drain.state(
-            time.monotonic(),
-            calls_done=self.generations.idle,
-            connections_closed=server.idle,
-            stop_now=self.signals.stop_now.is_set(),
-        )
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait so long, or until a second signal."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.signals.stop_now.wait(), seconds)
-
-
-async def _first(*ends: asyncio.Future[Any]) -> None:
-    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    limit = min(options.max_connections, connections_allowed())
+    server = HttpServer(app, KEEP_ALIVE_S, limit)
+    app.metrics.count_connections = server.count
+    return server
