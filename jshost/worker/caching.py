@@ -27,7 +27,7 @@ def cacheable(*, max_age: int) -> Callable[[AnyFunction], AnyFunction]:
     They can also be called by GET.
 
     Args:
-        max_age: so many seconds an answer may be old, from 1 to a year.
+        max_age: how many seconds caches may keep an answer, from 1 to a year.
 
     Example:
         >>> @jshost.cacheable(max_age=60)
@@ -35,7 +35,7 @@ def cacheable(*, max_age: int) -> Callable[[AnyFunction], AnyFunction]:
         ...     return html_of(markdown)
 
     Raises:
-        ValueError: `max_age` is no such number.
+        ValueError: `max_age` is not such a number.
         TypeError: the callable cannot be marked.
     """
     if not _is_age(max_age):
@@ -54,7 +54,7 @@ def cacheable(*, max_age: int) -> Callable[[AnyFunction], AnyFunction]:
 
 
 def describe(functions: Mapping[str, Callable[..., Any]], files: Iterable[str]) -> dict[str, Any]:
-    """What READY says of caching: nothing where no function is cacheable."""
+    """The caching part of READY; empty where no function is cacheable."""
     marks = {name: getattr(function, MARK, None) for name, function in functions.items()}
     ages = {name: mark for name, mark in marks.items() if _is_age(mark)}
     return {"cacheable": ages, "fingerprint": fingerprint(files)} if ages else {}
@@ -65,9 +65,9 @@ def _is_age(value: object) -> bool:
 
 
 def fingerprint(files: Iterable[str]) -> str:
-    """A few hexadecimal digits that change with the files' contents, with the versions of what is
-    installed, and with Python's."""
-    import hashlib  # which a worker without cacheable functions need not load
+    """A few hexadecimal digits that change with the files' contents, the versions of the installed
+    packages, and Python's version."""
+    import hashlib  # a worker without cacheable functions need not load it
 
     digest = hashlib.sha1(sys.version.encode(), usedforsecurity=False)
     for name in sorted(_installed()):
@@ -76,7 +76,7 @@ def fingerprint(files: Iterable[str]) -> str:
         try:
             content = Path(file).read_bytes()
         except OSError:
-            content = b""  # it was loaded from something that is no file, such as a zip archive
+            content = b""  # it was not loaded from a file, but from a zip archive or the like
         digest.update(hashlib.sha1(content, usedforsecurity=False).digest())
     return digest.hexdigest()[:DIGITS]
 

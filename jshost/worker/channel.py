@@ -71,7 +71,7 @@ class Channel:
     def _send(self, data: bytes, more: bytes = b"") -> None:
         with self._lock:
             if self._held:
-                # Others append while we take: what they append then is taken as well, or stays.
+                # Other threads may append meanwhile; their frames are taken too, or stay.
                 data = b"".join([*(self._held.popleft() for _ in range(len(self._held))), data])
             self.socket.sendall(data)
             if more:

@@ -31,8 +31,8 @@ class Sink(Protocol):
 class Signal:
     """Whether the caller has given up: the deadline passed, or the connection closed.
 
-    A plain function in a long loop looks at `aborted` now and then and returns; an ``async def``
-    function gets an `asyncio.CancelledError` instead and need not look.
+    A plain function in a long loop checks `aborted` now and then, and returns. An ``async def``
+    function gets an `asyncio.CancelledError` instead and need not check.
     """
 
     __slots__ = ("aborted",)
@@ -64,7 +64,7 @@ class HostContext:
             )
         self.functions[name] = function
 
-    addFunction = add_function  # the name that js-host users know
+    addFunction = add_function  # the name in js-host
 
 
 class CallContext:

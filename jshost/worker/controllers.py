@@ -1,4 +1,4 @@
-"""The class of objects whose methods Node programs call. Runs in: Python workers.
+"""`BaseController`: objects whose methods Node programs call. Runs in: Python workers.
 
 A Node program's ``new Bindings(properties, {controller: './controller.py'})`` has a worker of its
 own, in which it makes one object of the file's class ``Controller``.
@@ -36,10 +36,10 @@ class BaseController:
     """
 
     def send(self, data: Any) -> None:
-        """Send a value to the Node program before the call is over: see `context.CallContext.send`.
+        """Send a value to the Node program before the call is over; see `context.CallContext.send`.
 
         Raises:
-            RuntimeError: no call is running here.
+            RuntimeError: no call runs here.
         """
         current_call().send(data)
 

@@ -36,7 +36,7 @@ def _describe(error: BaseException, depth: int) -> dict[str, Any]:
     """An error and its causes, each with its own stack."""
     try:
         stack = user_stack(error, chain=False)
-    except Exception:  # noqa: BLE001  a call must be answered, whatever its exception looks like
+    except Exception:  # noqa: BLE001  a call must be answered, even with a broken exception
         stack = f"(its traceback cannot be shown: {traceback.format_exc(limit=0).strip()})"
     described: dict[str, Any] = {
         "name": type(error).__name__,

@@ -1,6 +1,6 @@
 """The config file of `jshost.embedded({'name': 'module:function'})`. Runs in: Python workers.
 
-The functions are named by an environment variable, so that no file has to be written and removed.
+An environment variable names the functions, so that no file has to be written and removed.
 """
 
 from __future__ import annotations

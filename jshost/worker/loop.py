@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EventLoop"]
 
-WAIT_S = 1.0
-
 
 class EventLoop:
     """An asyncio loop in the thread that calls `run`, started when it is wanted.
@@ -52,17 +50,16 @@ class EventLoop:
         self._wanted.set()
 
     def post(self, function: Callable[..., None], *args: object) -> None:
-        """Run the function on the loop; from any thread. After `stop` it may not run at all."""
+        """Run the function on the loop; from any thread. After `stop` it may not run."""
         self._wanted.set()
-        while not self._started.wait(WAIT_S):
-            if self._over:
-                return
-        assert self.loop is not None
-        self.loop.call_soon_threadsafe(function, *args)
+        self._started.wait()
+        if self.loop is not None:  # else `stop` came before the start
+            self.loop.call_soon_threadsafe(function, *args)
 
     def stop(self) -> None:
         """End `run`: its tasks are cancelled. From any thread, once."""
         self._over = True
         self._wanted.set()
+        self._started.set()
         if self.loop is not None and self._stop is not None:
             self.loop.call_soon_threadsafe(self._stop.set)

@@ -1,4 +1,4 @@
-"""What a worker serves of a Python file that is no config: its functions, or its Controller.
+"""Functions of Python files that are no config: public functions, or a Controller's methods.
 
 Runs in: Python workers, of Node programs.
 """
@@ -21,7 +21,7 @@ NEW = "new Controller"
 
 
 def public_functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    """The functions that a file defines itself, or those that its ``__all__`` names."""
+    """The functions that a file defines itself, or that its ``__all__`` names."""
     names = getattr(module, "__all__", None)
     if names is None:
         own = vars(module).items()
@@ -39,7 +39,7 @@ def _is_own(value: Any, module: ModuleType) -> bool:
 
 
 def controller_functions(path: Path, module: ModuleType) -> dict[str, Callable[..., Any]]:
-    """The public methods of one object of a file's Controller, and what makes it.
+    """The public methods of one object of a file's Controller, and `NEW`, which makes it.
 
     Raises:
         ConfigError: the file has no class ``Controller``.
@@ -59,7 +59,7 @@ def controller_functions(path: Path, module: ModuleType) -> dict[str, Callable[.
 
     methods = {name: getattr(controller, name) for name in dir(cls) if not name.startswith("_")}
     calls = {name: _taking_params(method) for name, method in methods.items() if callable(method)}
-    del calls["send"]  # which is for the methods to call
+    del calls["send"]  # only the methods call it
     return {NEW: make, **calls}
 
 

@@ -16,15 +16,15 @@ __all__ = ["MarkedStream"]
 
 
 class MarkedStream(io.TextIOBase):
-    """A `sys.stdout` that holds a call's text back until its line is whole, then writes it marked.
+    """A `sys.stdout` that holds a call's text back until the line is whole, then writes it marked.
 
-    Each thread and each asyncio task has lines of its own, because each has its own current call.
+    Each thread and each asyncio task has its own current call, and so its own lines.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self.open_lines: dict[object, str] = {}
-        """What was written without a line's end, by the call or the thread that wrote it."""
+        """Text without a line's end, by the call or the thread that wrote it."""
         self._lock = threading.Lock()
         self.buffer = open(descriptor, "wb", buffering=0, closefd=False)  # noqa: SIM115
 
@@ -57,13 +57,13 @@ class MarkedStream(io.TextIOBase):
         return len(text)
 
     def reconfigure(self, **options: object) -> None:
-        """Nothing to do: it is UTF-8 and by line, whatever is asked."""
+        """Nothing to do: it stays UTF-8 and writes whole lines."""
 
     def flush(self) -> None:
         """Nothing to do: whole lines are written at once, and parts of a line wait for its end."""
 
     def end_call(self, call: object) -> None:
-        """Write what a call printed without ending the line."""
+        """End the line that a call has begun."""
         if call in self.open_lines:
             self.write("\n")
 

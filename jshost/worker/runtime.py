@@ -46,7 +46,7 @@ LARGE_READ_BYTES = 512 * 1024
 QUICK_S = 100e-6
 """An answer waits for the answer of a function that takes less, to be sent with it."""
 PLAIN_TYPES = frozenset((type(None), bool, int, float, str, bytes, list, dict))
-"""Results that are no more than values: most are."""
+"""Types of results that are encoded as they are: most results have one of them."""
 CANCELLED_EARLY = "the call was cancelled before it began"
 
 
@@ -58,7 +58,7 @@ class ExitReason(enum.Enum):
     HOST_GONE = "host gone"
     """The channel reached EOF, or cannot be written."""
     PROTOCOL_ERROR = "protocol error"
-    """What the host sent are no frames; the channel was shut down."""
+    """The host sent bytes that are no frames; the channel was shut down."""
 
 
 class Runtime:
@@ -154,7 +154,7 @@ class Runtime:
         except OSError:  # the host is gone, and does not hear our answer
             self._end(ExitReason.HOST_GONE)
             return None
-        except Exception:  # noqa: BLE001  whatever is wrong: no byte that follows can be trusted
+        except Exception:  # noqa: BLE001  the bytes that follow cannot be trusted
             traceback.print_exc()
             self._end(ExitReason.PROTOCOL_ERROR)
             return None
@@ -258,7 +258,7 @@ class Runtime:
             if isinstance(result, GeneratorType):
                 result = run_generator(call.context, call.stream, result)
             self._answer(call, result)
-        except BaseException as error:  # noqa: BLE001  whatever a function raises is its answer
+        except BaseException as error:  # noqa: BLE001  any exception is the function's answer
             self._fail(call, error)
 
     def _start_each(self, calls: list[RunningCall]) -> None:
@@ -293,10 +293,10 @@ class Runtime:
                 result = None
             await self._drained(call)
             self._answer(call, result)
-        except BaseException as error:  # noqa: BLE001  whatever a function raises is its answer
+        except BaseException as error:  # noqa: BLE001  any exception is the function's answer
             try:
                 await self._drained(call)
-            except BaseException:  # noqa: BLE001  cancelled: what was queued has been dropped
+            except BaseException:  # noqa: BLE001  cancelled: the queue was dropped
                 call.context.signal.aborted = True
             self._fail(call, error)
 
@@ -331,7 +331,7 @@ class Runtime:
         for output in self._output:
             if output.open_lines:
                 output.end_call(call.context)
-        if call.stream is not None:  # which needs credit until its last chunk is sent
+        if call.stream is not None:  # it needs credit until its last chunk is sent
             call.stream.drain()
             call.context.sink = None  # it refers to the context
         del self._calls[call.id]

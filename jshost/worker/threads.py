@@ -42,7 +42,7 @@ class Threads(Generic[T]):
         self._read = read
         self._run = run
         self._tick = tick
-        self._lock = threading.Lock()  # taken itself: the condition's own `with` is Python code
+        self._lock = threading.Lock()  # used directly: the condition's `with` is Python code
         self._condition = threading.Condition(self._lock)
         self._tasks: deque[T] = deque()
         self._reading = False
@@ -51,7 +51,7 @@ class Threads(Generic[T]):
         self._finished = 0
         self._idle = 0
         self._coming = 0
-        """Threads that were woken or started, and have not looked for work yet."""
+        """Threads that were woken or started and have not looked for work yet."""
         self._threads = 0
         self._watched = False
         self._wanted = threading.Event()
@@ -103,7 +103,7 @@ class Threads(Generic[T]):
                 self._run(task)
                 with self._lock:
                     self._finished += 1
-                    if self._tasks:  # in the place of the last one
+                    if self._tasks:  # `_running` stays the same
                         task = self._take()
                     else:
                         self._running -= 1
@@ -126,7 +126,7 @@ class Threads(Generic[T]):
             self._coming -= 1
 
     def _take(self) -> T:
-        """The next task; the watcher looks at those that run."""
+        """The next task, while the watcher watches."""
         if not self._watched:
             self._watch()
         return self._tasks.popleft()

@@ -11,7 +11,9 @@ import pytest
 
 from jshost.exceptions import ConfigError
 from jshost.worker.config import describe_failure, load_config, read_options
+from jshost.worker.config import load as load_whole
 from jshost.worker.context import HostContext
+from jshost.worker.loaded_files import LoadedFiles
 from jshost.worker.stacks import user_stack
 
 Load = Callable[..., HostContext]
@@ -153,6 +155,23 @@ def test_a_value_that_no_option_can_have_is_refused(load: Load, tmp_path: Path, 
         read_options(host, ["workers"])
     text = f'{tmp_path / "host.config.py"}: the option "workers" cannot be a '
     assert str(caught.value).startswith(text)
+
+
+# All of it
+
+
+def test_a_loaded_config_has_all_that_its_host_must_know(load: Load, tmp_path: Path) -> None:
+    load("functions = {}")  # cleans up what is imported
+    path = tmp_path / "host.config.py"
+    path.write_text(
+        "import jshost\nport = 1\nother = 2\n@jshost.cacheable(max_age=60)\ndef f(): ...\n"
+        "functions = {'f': f}\n"
+    )
+    loaded = load_whole(path, LoadedFiles(path), option_names=["port", "address"])
+    assert list(loaded.host.functions) == ["f"]
+    assert loaded.options == {"port": 1}
+    assert str(path) in loaded.files
+    assert loaded.caching["cacheable"] == {"f": 60}
 
 
 # What is said when it does not load

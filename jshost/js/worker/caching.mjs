@@ -59,8 +59,8 @@ function maxAge(mark, name, config) {
 }
 
 /**
- * A few hexadecimal digits that change with the contents of the files and of what they import of the
- * project, with the versions of what is installed, and with Node's.
+ * A few hexadecimal digits that change with the contents of the files and of the project's files that
+ * they import, the versions of the installed packages, and Node's version.
  *
  * @param {string} config the config file's path
  * @param {string[]} files the project's files that are loaded

@@ -42,7 +42,7 @@ export class RunningCall {
     this.host = host;
     /** Whether it is answered; what it does later can only be logged. */
     this.settled = false;
-    /** Whether what the function returned is being streamed. */
+    /** Whether the function's result is being streamed. */
     this.isStreaming = false;
     this.#header = header;
     this.#outbox = outbox;
@@ -175,7 +175,7 @@ function finish(call, value, settle) {
 
 /**
  * Whether a result means "the answer comes by callback". An arrow function without braces returns
- * whatever its expression gives: `(data, cb) => setTimeout(…)` a timer, others a handle or an
+ * the value of its expression: `(data, cb) => setTimeout(…)` a timer, others a handle or an
  * emitter. None of them can be meant as an answer.
  *
  * @param {any} result

@@ -11,12 +11,12 @@ const NEWLINE = 10;
 /** @typedef {import('./calls.mjs').RunningCall} RunningCall */
 
 /**
- * Mark what `stream` is given while a call runs, line by line: a part of a line waits for its end,
- * so that lines of concurrent calls do not mix.
+ * Mark the lines that calls write to the stream. A part of a line waits for its end, so that lines of
+ * concurrent calls do not mix.
  *
  * @param {NodeJS.WriteStream} stream
  * @param {() => RunningCall | undefined} currentCall
- * @returns {(call: RunningCall) => void} writes what a call printed without ending the line
+ * @returns {(call: RunningCall) => void} ends the line that a call has begun
  */
 export function markLines(stream, currentCall) {
   const write = stream.write.bind(stream);

@@ -13,9 +13,9 @@ import {RunningCall, currentCall, run} from './calls.mjs';
 import {describeError} from './errors.mjs';
 import {userStack} from './stacks.mjs';
 
-/** So long may an answer wait for others, to go in the same write, */
+/** An answer waits at most so long for others, to go in the same write. */
 const LONGEST_WAIT_MS = 1;
-/** which is large enough with so many: the host reads them while the next are made. */
+/** A write is large enough with so many: the host reads them while the next are made. */
 const ANSWERS_IN_A_WRITE = 32;
 
 /** Why a runtime has ended. */
@@ -24,7 +24,7 @@ export const ExitReason = Object.freeze({
   DRAINED: 'drained',
   /** The channel reached EOF, or cannot be written. */
   HOST_GONE: 'host gone',
-  /** What the host sent are no frames. */
+  /** The host sent bytes that are no frames. */
   PROTOCOL_ERROR: 'protocol error',
 });
 

@@ -1,15 +1,15 @@
 // @ts-check
-/** Stacks as the author of a function needs them. Runs in: Node workers. */
+/** Stacks that begin and end in the user's code. Runs in: Node workers. */
 
 const OURS = new URL('..', import.meta.url).href;
 const FRAME = /^\s+at /;
 const NODES_FRAME = /^\s+at .*(\bnode:|\bnative\b)/;
-/** How a generator's code is entered; between it and ours, it says nothing. */
+/** How a generator's code is entered; of no interest between the user's code and ours. */
 const RESUMED = /^\s+at [^(]*\b(next|return|throw) \(<anonymous>\)$/;
 
 /**
- * A stack without our frames: what lies below the lowest call of the user's code is how the worker
- * got there, what lies above the highest is where our code threw.
+ * A stack without our frames. Frames below the user's code show how the worker got there; frames
+ * above it show where our code threw.
  *
  * @param {unknown} stack
  */
@@ -40,7 +40,7 @@ function isPlumbing(line) {
 }
 
 /**
- * The same without Node's own frames: for a file that does not load, they say nothing.
+ * The same without Node's own frames: they do not help with a file that does not load.
  *
  * @param {unknown} stack
  */
