@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jshost.client.activity import report
+from jshost.client.host import DeadlinePassed
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.locator import Locator
 from jshost.client.http.managed_host import ManagedHost
-from jshost.client.http.messages import DeadlinePassed, Request, Response
 from jshost.client.http.requester import Requester
 from jshost.client.http.served import (
     STREAMED_ANSWERS,
@@ -20,6 +21,7 @@ from jshost.client.http.served import (
     write_call,
 )
 from jshost.client.http.transport import aread_whole, read_whole
+from jshost.client.response import Response
 from jshost.client.settings import settings
 from jshost.client.verbosity import CONNECT, PROCESS_START, PROCESS_STOP
 from jshost.exceptions import ConnectionError, UnexpectedResponse
@@ -153,11 +155,11 @@ class JSHost:
 
     # Other requests
 
-    def request(self, request: Request) -> Response:
+    def request(self, request: HttpRequest) -> Response:
         """One HTTP request to the host; see `Requester.send`."""
         return self._requester.send(request)
 
-    async def arequest(self, request: Request) -> Response:
+    async def arequest(self, request: HttpRequest) -> Response:
         """As `request`, from any asyncio loop."""
         return await self._requester.asend(request)
 
@@ -176,7 +178,7 @@ class JSHost:
             ConnectionError, UnexpectedResponse: as `connect`.
         """
         try:
-            response = self.request(Request("GET", "/status", timeout_s=STATUS_TIMEOUT_S))
+            response = self.request(HttpRequest("GET", "/status", timeout_s=STATUS_TIMEOUT_S))
         except DeadlinePassed:
             raise ConnectionError(
                 f"{self.get_url()}/status does not answer within {STATUS_TIMEOUT_S:g} s."

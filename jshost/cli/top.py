@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jshost.client.http.messages import Request
+from jshost.client.http.http_request import HttpRequest
 from jshost.exceptions import JSHostError
 
 if TYPE_CHECKING:
@@ -124,11 +124,11 @@ class _Watch:
 def _ask(host: JSHost) -> Snapshot:
     """Raises: JSHostError, ValueError: it does not answer, or not as a host does."""
     from jshost.cli.rates import Snapshot
-    from jshost.client.http.messages import DeadlinePassed
+    from jshost.client.host import DeadlinePassed
     from jshost.exceptions import ConnectionError
 
     try:
-        response = host.request(Request("GET", "/metrics", timeout_s=TIMEOUT_S))
+        response = host.request(HttpRequest("GET", "/metrics", timeout_s=TIMEOUT_S))
         if response.status_code != 200:
             raise ValueError(f"status {response.status_code}: {response.text[:200]!r}")
         at = time.monotonic()

@@ -13,7 +13,7 @@ from support.fake_host import FakeHttpHost
 import jshost
 from jshost.client.batch import REQUEST_BYTES
 from jshost.client.host import DeadlinePassed
-from jshost.client.http.messages import Request
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.response import Response
 from jshost.exceptions import (
     ConnectionError,
@@ -30,7 +30,7 @@ from jshost.protocol.values import body_hash
 class Doubling(FakeHttpHost):
     """A host that doubles `n`, and fails without one."""
 
-    def send(self, request: Request, is_open: bool = False) -> Response:
+    def send(self, request: HttpRequest, is_open: bool = False) -> Response:
         super().send(request)
         answers = []
         for part in decode_parts(request.headers["Content-Type"], request.body):

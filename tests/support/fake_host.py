@@ -18,7 +18,7 @@ from jshost.client.host import (
     CallRequest,
     Chunk,
 )
-from jshost.client.http.messages import Request
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.transport import AsyncOpenResponse, OpenResponse
 from jshost.client.response import Response
 from jshost.exceptions import CODES, ConnectionError, from_envelope
@@ -152,13 +152,15 @@ class FakeHttpHost(JSHost):
         self.error = error
         self.requests: list[dict[str, Any]] = []
 
-    def send(self, request: Request, is_open: bool = False) -> OpenResponse | Response:
+    def send(self, request: HttpRequest, is_open: bool = False) -> OpenResponse | Response:
         self.requests.append({**request._asdict(), "headers": dict(request.headers)})
         if self.error is not None:
             raise self.error
         return self.answer
 
-    async def asend(self, request: Request, is_open: bool = False) -> AsyncOpenResponse | Response:
+    async def asend(
+        self, request: HttpRequest, is_open: bool = False
+    ) -> AsyncOpenResponse | Response:
         answer = self.send(request, is_open)
         return answer if isinstance(answer, Response) else _AwaitedHttp(answer)
 
@@ -180,7 +182,7 @@ class StreamingHttp(FakeHttpHost):
         self.status_code = 200
         self.headers = {"content-type": "text/event-stream"}
 
-    def send(self, request: Request, is_open: bool = False) -> OpenResponse | Response:
+    def send(self, request: HttpRequest, is_open: bool = False) -> OpenResponse | Response:
         answer = super().send(request, is_open)
         return self if is_open else answer
 

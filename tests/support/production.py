@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 from support.hosts import STOP_TIMEOUT_S, require, wait_until
 
-from jshost.client.http.messages import Request
+from jshost.client.http.http_request import HttpRequest
 from jshost.exceptions import JSHostError
 from jshost.function import Function
 from jshost.host import JSHost
@@ -151,7 +151,7 @@ class Site:
 
     def is_ready(self, port: int) -> bool:
         try:
-            answer = self.host(port).request(Request("GET", "/ready", timeout_s=2))
+            answer = self.host(port).request(HttpRequest("GET", "/ready", timeout_s=2))
         except JSHostError:
             return False
         return answer.status_code == 200

@@ -16,8 +16,8 @@ from support.tiny_server import unix_url
 
 from jshost.client.http.async_plain_transport import AsyncPlainTransport
 from jshost.client.http.http1 import Response
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.httpx_transport import AsyncHttpxTransport, HttpxTransport
-from jshost.client.http.messages import Request
 from jshost.client.http.plain_transport import PlainTransport
 from jshost.client.http.transport import AsyncOpenResponse, AsyncTransport, OpenResponse, Transport
 
@@ -63,10 +63,10 @@ class OnLoop:
         self._there = there
         self._thread = thread
 
-    def request(self, request: Request) -> Response:
+    def request(self, request: HttpRequest) -> Response:
         return self._thread.run(self._there.request(request))
 
-    def stream(self, request: Request) -> OpenResponse:
+    def stream(self, request: HttpRequest) -> OpenResponse:
         opened = self._there.stream(request)
         return _OpenOnLoop(self._thread.run(opened), self._thread)
 
@@ -133,4 +133,6 @@ def to_tcp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def post(transport: Transport, body: bytes = b"{}", timeout_s: float | None = TIMEOUT_S) -> bytes:
-    return transport.request(Request("POST", "/function/f", body=body, timeout_s=timeout_s)).content
+    return transport.request(
+        HttpRequest("POST", "/function/f", body=body, timeout_s=timeout_s)
+    ).content

@@ -17,9 +17,10 @@ from jshost.client.http.async_connection import (
 )
 from jshost.client.http.errors import no_host, raise_translated
 from jshost.client.http.http1 import Endpoint
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.kept_connections import KeptConnections
-from jshost.client.http.messages import Request, Response
 from jshost.client.http.transport import AsyncOpenResponse
+from jshost.client.response import Response
 
 __all__ = ["AsyncPlainTransport"]
 
@@ -31,7 +32,7 @@ class AsyncPlainTransport:
         self._endpoint = Endpoint(root_url, token)
         self._kept: KeptConnections[AsyncClientConnection] = KeptConnections()
 
-    async def request(self, request: Request) -> Response:
+    async def request(self, request: HttpRequest) -> Response:
         method, target, headers, body, timeout_s = request
         data = self._endpoint.request(method, target, headers, body)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -52,7 +53,7 @@ class AsyncPlainTransport:
         self._kept.keep(connection)
         return response
 
-    async def stream(self, request: Request) -> AsyncOpenResponse:
+    async def stream(self, request: HttpRequest) -> AsyncOpenResponse:
         method, target, headers, body, timeout_s = request
         data = self._endpoint.request(method, target, headers, body)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from jshost.client.http.messages import DeadlinePassed
+from jshost.client.host import DeadlinePassed
 from jshost.exceptions import ConnectionError, UnexpectedResponse
 
 __all__ = ["Translating", "no_host", "raise_translated"]

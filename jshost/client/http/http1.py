@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import httptools
 
-from jshost.client.http.messages import FrozenHeaders
+from jshost.client.http.http_request import FrozenHeaders
 from jshost.client.response import Response, decoded_headers
 
 __all__ = [

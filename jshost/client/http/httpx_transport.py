@@ -11,16 +11,18 @@ from collections.abc import AsyncGenerator, Mapping
 
 import httpx
 
+from jshost.client.host import DeadlinePassed
 from jshost.client.http.forks import call_after_fork
 from jshost.client.http.http1 import bearer
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.kept_connections import MAX_IDLE
-from jshost.client.http.messages import DeadlinePassed, Request, Response
 from jshost.client.http.transport import (
     AsyncOpenResponse,
     OpenResponse,
     aread_whole,
     read_whole,
 )
+from jshost.client.response import Response
 from jshost.exceptions import ConnectionError, UnexpectedResponse
 
 __all__ = ["AsyncHttpxTransport", "HttpxTransport"]
@@ -68,7 +70,9 @@ class _Target:
         self._root_url = root_url
         self._authorization = bearer(token)
 
-    def build(self, client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
+    def build(
+        self, client: httpx.Client | httpx.AsyncClient, request: HttpRequest
+    ) -> httpx.Request:
         method, target, headers, body, timeout_s = request
         return client.build_request(
             method,
@@ -99,10 +103,10 @@ class HttpxTransport:
         self._lock = threading.Lock()
         call_after_fork(self)
 
-    def request(self, request: Request) -> Response:
+    def request(self, request: HttpRequest) -> Response:
         return read_whole(self.stream(request))
 
-    def stream(self, request: Request) -> OpenResponse:
+    def stream(self, request: HttpRequest) -> OpenResponse:
         with self._lock:
             owned = self._owned = self._owned or _Owned()
         deadline = _deadline_of(request)
@@ -157,10 +161,10 @@ class AsyncHttpxTransport:
         self._client: httpx.AsyncClient | None = None
         self._closing: AsyncGenerator[None, None] | None = None
 
-    async def request(self, request: Request) -> Response:
+    async def request(self, request: HttpRequest) -> Response:
         return await aread_whole(await self.stream(request))
 
-    async def stream(self, request: Request) -> AsyncOpenResponse:
+    async def stream(self, request: HttpRequest) -> AsyncOpenResponse:
         if self._client is None:
             self._client = httpx.AsyncClient(limits=LIMITS)
             self._closing = _closing(self._client)
@@ -214,7 +218,7 @@ class _AsyncOpenHttpx:
         await self._response.aclose()
 
 
-def _deadline_of(request: Request) -> float | None:
+def _deadline_of(request: HttpRequest) -> float | None:
     return None if request.timeout_s is None else time.monotonic() + request.timeout_s
 
 

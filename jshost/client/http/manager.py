@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from jshost.client.activity import report
-from jshost.client.http.messages import DeadlinePassed, Request
+from jshost.client.host import DeadlinePassed
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.plain_transport import PlainTransport
 from jshost.client.verbosity import PROCESS_START, PROCESS_STOP
 from jshost.discovery.log_files import log_folder
@@ -183,7 +184,7 @@ class JSHostManager:
         }
         data = b"" if body is None else json.dumps(body).encode()
         try:
-            response = transport.request(Request(method, path, headers, data, timeout_s))
+            response = transport.request(HttpRequest(method, path, headers, data, timeout_s))
         except DeadlinePassed:
             raise ConnectionError(
                 f"The manager (pid {state.pid}) does not answer within {timeout_s:g} s."
@@ -228,7 +229,7 @@ class JSHostManager:
         headers = {"Authorization": f"Bearer {state.token}"}
         try:
             answer = transport.request(
-                Request("GET", "/status", headers, timeout_s=ANSWER_TIMEOUT_S)
+                HttpRequest("GET", "/status", headers, timeout_s=ANSWER_TIMEOUT_S)
             )
             is_manager = answer.json()["type"] == "Manager"
         except (JSHostError, DeadlinePassed, ValueError, KeyError, TypeError):

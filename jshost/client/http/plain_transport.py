@@ -13,9 +13,10 @@ import time
 from jshost.client.http.connection import ClientConnection, connect_unix
 from jshost.client.http.errors import no_host, raise_translated
 from jshost.client.http.http1 import Endpoint
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.kept_connections import KeptConnections
-from jshost.client.http.messages import Request, Response
 from jshost.client.http.transport import OpenResponse
+from jshost.client.response import Response
 
 __all__ = ["PlainTransport"]
 
@@ -27,7 +28,7 @@ class PlainTransport:
         self._endpoint = Endpoint(root_url, token)
         self._kept: KeptConnections[ClientConnection] = KeptConnections()
 
-    def request(self, request: Request) -> Response:
+    def request(self, request: HttpRequest) -> Response:
         connection = self._sent(request)
         try:
             if not connection.receive_first(request.timeout_s):
@@ -41,7 +42,7 @@ class PlainTransport:
         self._kept.keep(connection)
         return response
 
-    def stream(self, request: Request) -> OpenResponse:
+    def stream(self, request: HttpRequest) -> OpenResponse:
         connection = self._sent(request)
         with connection:
             while not connection.parser.has_head:
@@ -51,7 +52,7 @@ class PlainTransport:
     def close(self) -> None:
         self._kept.close()
 
-    def _sent(self, request: Request) -> ClientConnection:
+    def _sent(self, request: HttpRequest) -> ClientConnection:
         """Send a request; returns the connection that its answer comes on."""
         method, target, headers, body, timeout_s = request
         data = self._endpoint.request(method, target, headers, body)

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Literal, overload
 
 from jshost.client.http.forks import call_after_fork
-from jshost.client.http.messages import Request
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.retry import RETRY_POLL_S, Next, Retry
 from jshost.client.http.transport import OpenResponse, Transport, aread_whole, read_whole
 from jshost.client.http.transport_choice import connect, connect_async
@@ -40,12 +40,12 @@ class Requester:
         call_after_fork(self)
 
     @overload
-    def send(self, request: Request) -> Response: ...
+    def send(self, request: HttpRequest) -> Response: ...
 
     @overload
-    def send(self, request: Request, is_open: Literal[True]) -> OpenResponse | Response: ...
+    def send(self, request: HttpRequest, is_open: Literal[True]) -> OpenResponse | Response: ...
 
-    def send(self, request: Request, is_open: bool = False) -> OpenResponse | Response:
+    def send(self, request: HttpRequest, is_open: bool = False) -> OpenResponse | Response:
         """Send a request to the host.
 
         Args:
@@ -78,14 +78,16 @@ class Requester:
             time.sleep(RETRY_POLL_S)
 
     @overload
-    async def asend(self, request: Request) -> Response: ...
+    async def asend(self, request: HttpRequest) -> Response: ...
 
     @overload
     async def asend(
-        self, request: Request, is_open: Literal[True]
+        self, request: HttpRequest, is_open: Literal[True]
     ) -> AsyncOpenResponse | Response: ...
 
-    async def asend(self, request: Request, is_open: bool = False) -> AsyncOpenResponse | Response:
+    async def asend(
+        self, request: HttpRequest, is_open: bool = False
+    ) -> AsyncOpenResponse | Response:
         """As `send`, from any asyncio loop."""
         import asyncio
 

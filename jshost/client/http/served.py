@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from jshost.client.host import Answer, AnswerRun, BatchAnswer, BatchRequest, CallRequest
-from jshost.client.http.messages import FrozenHeaders, Request
+from jshost.client.http.http_request import FrozenHeaders, HttpRequest
 from jshost.exceptions import (
     JSHostError,
     ProcessError,
@@ -46,13 +46,13 @@ BATCH_ANSWERS = "multipart/form-data, application/json"
 # Requests
 
 
-def write_call(call: CallRequest, accept: str = JSON_ANSWERS) -> Request:
+def write_call(call: CallRequest, accept: str = JSON_ANSWERS) -> HttpRequest:
     """The request that has a function called."""
     name, body, content_type, timeout_s, added = call
     headers: Mapping[str, str] = _known_headers(timeout_s, accept)
     if added or content_type != values.JSON_TYPE:
         headers = {**headers, "Content-Type": content_type, **added}
-    return Request(
+    return HttpRequest(
         "POST",
         _target(name) + values.body_hash(body),
         headers,
@@ -61,14 +61,14 @@ def write_call(call: CallRequest, accept: str = JSON_ANSWERS) -> Request:
     )
 
 
-def write_batch(batch: BatchRequest) -> Request:
+def write_batch(batch: BatchRequest) -> HttpRequest:
     """The request that has many functions called."""
     from jshost.protocol.multipart import encode_runs
 
     content_type, body = encode_runs(batch.runs)
     headers = {**_known_headers(batch.timeout_s, BATCH_ANSWERS), "Content-Type": content_type}
     timeout_s = batch.timeout_s
-    return Request(
+    return HttpRequest(
         "POST",
         f"/batch?hash={values.body_hash(body)}",
         {**headers, **batch.headers},

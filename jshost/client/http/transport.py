@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from jshost.client.http.messages import Request, Response
+from jshost.client.http.http_request import HttpRequest
+from jshost.client.response import Response
 
 __all__ = [
     "AsyncOpenResponse",
@@ -41,7 +42,7 @@ class OpenResponse(Protocol):
 class Transport(Protocol):
     """Requests from any thread. A forked child gets connections of its own."""
 
-    def request(self, request: Request) -> Response:
+    def request(self, request: HttpRequest) -> Response:
         """Send a request and wait for its answer.
 
         Raises:
@@ -50,7 +51,7 @@ class Transport(Protocol):
             UnexpectedResponse: the answer is not HTTP.
         """
 
-    def stream(self, request: Request) -> OpenResponse:
+    def stream(self, request: HttpRequest) -> OpenResponse:
         """As `request`, returning as soon as the head of the answer has come."""
 
     def close(self) -> None:
@@ -70,9 +71,9 @@ class AsyncOpenResponse(Protocol):
 class AsyncTransport(Protocol):
     """As `Transport`, for one asyncio loop: the first that uses it."""
 
-    async def request(self, request: Request) -> Response: ...
+    async def request(self, request: HttpRequest) -> Response: ...
 
-    async def stream(self, request: Request) -> AsyncOpenResponse: ...
+    async def stream(self, request: HttpRequest) -> AsyncOpenResponse: ...
 
     def close(self) -> None:
         """Close the idle connections; on the loop, or once it is closed."""

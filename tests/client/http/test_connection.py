@@ -21,8 +21,8 @@ from support.transports import TIMEOUT_S, Connect, post, to
 
 from jshost.client.http.async_plain_transport import AsyncPlainTransport
 from jshost.client.http.connection import WARM_S
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.kept_connections import MAX_IDLE
-from jshost.client.http.messages import Request
 from jshost.client.http.plain_transport import PlainTransport
 from jshost.platform.unread import can_look, nothing_came
 
@@ -247,14 +247,15 @@ def test_threads_may_come_and_go(to: Connect) -> None:
 
 FORK = """
 import json, os, sys
-from jshost.client.http.messages import Request
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.plain_transport import PlainTransport
 from jshost.client.http.httpx_transport import HttpxTransport
 cls, url = sys.argv[1:]
 there = globals()[cls](url)
 
 def post(body):
-    return there.request(Request("POST", "/", body=body.encode(), timeout_s=10)).content.decode()
+    request = HttpRequest("POST", "/", body=body.encode(), timeout_s=10)
+    return there.request(request).content.decode()
 
 before = post("before")
 reading, writing = os.pipe()
@@ -301,19 +302,21 @@ def test_a_request_in_another_thread_survives_a_fork() -> None:
     code = """
 import os, sys, threading, warnings
 warnings.simplefilter("ignore")  # about a fork beside threads: that is what is tested
-from jshost.client.http.messages import Request
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.plain_transport import PlainTransport
 there = PlainTransport(sys.argv[1])
 found = []
-work = lambda: found.append(there.request(Request("POST", "/", body=b"slow", timeout_s=10)).content)
+def ask(body):
+    return there.request(HttpRequest("POST", "/", body=body, timeout_s=10)).content
+work = lambda: found.append(ask(b"slow"))
 thread = threading.Thread(target=work)
 thread.start()
-assert there.request(Request("POST", "/", body=b"fork now", timeout_s=10)).content == b"fork now"
+assert ask(b"fork now") == b"fork now"
 pid = os.fork()
 if pid == 0:
     os._exit(0)
 os.waitpid(pid, 0)
-assert there.request(Request("POST", "/", body=b"forked", timeout_s=10)).content == b"forked"
+assert ask(b"forked") == b"forked"
 thread.join()
 print(found)
 """
@@ -345,8 +348,8 @@ print(found)
 HANG_UP = """
 import asyncio, os, sys, threading, uvloop, warnings
 warnings.simplefilter("ignore")
-from jshost.client.http.messages import Request
-from jshost.client.http.messages import DeadlinePassed
+from jshost.client.http.http_request import HttpRequest
+from jshost.client.host import DeadlinePassed
 from jshost.client.http.plain_transport import PlainTransport
 from jshost.client.http.async_plain_transport import AsyncPlainTransport
 way, url = sys.argv[1:]
@@ -362,25 +365,25 @@ def in_threads():
     there = PlainTransport(url)
     def work():
         try:
-            there.request(Request("POST", "/", body=b"slow", timeout_s=1.0))
+            there.request(HttpRequest("POST", "/", body=b"slow", timeout_s=1.0))
         except DeadlinePassed:
             pass
     thread = threading.Thread(target=work)
     thread.start()
-    there.request(Request("POST", "/", body=b"fork now", timeout_s=10))
+    there.request(HttpRequest("POST", "/", body=b"fork now", timeout_s=10))
     fork()
     thread.join()
-    there.request(Request("POST", "/", body=b"hung up", timeout_s=10))
+    there.request(HttpRequest("POST", "/", body=b"hung up", timeout_s=10))
 
 async def on_loop():
     there = AsyncPlainTransport(url)
-    task = asyncio.create_task(there.request(Request("POST", "/", body=b"slow", timeout_s=10)))
+    task = asyncio.create_task(there.request(HttpRequest("POST", "/", body=b"slow", timeout_s=10)))
     await asyncio.sleep(0)
-    await there.request(Request("POST", "/", body=b"fork now", timeout_s=10))
+    await there.request(HttpRequest("POST", "/", body=b"fork now", timeout_s=10))
     fork()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    await there.request(Request("POST", "/", body=b"hung up", timeout_s=10))
+    await there.request(HttpRequest("POST", "/", body=b"hung up", timeout_s=10))
 
 if way == "threads":
     in_threads()
@@ -449,7 +452,7 @@ def test_a_connection_that_has_been_idle_for_long_is_not_used(
     async def post_twice(root_url: str) -> None:
         transport = AsyncPlainTransport(root_url)
         for _ in range(2):
-            await transport.request(Request("POST", "/", body=b"{}", timeout_s=TIMEOUT_S))
+            await transport.request(HttpRequest("POST", "/", body=b"{}", timeout_s=TIMEOUT_S))
         transport.close()
 
     with TinyServer(echo) as server:

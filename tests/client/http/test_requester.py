@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from support.tiny_server import Connection, TinyServer
 
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.locator import Location
-from jshost.client.http.messages import Request, Response
 from jshost.client.http.requester import Requester
+from jshost.client.response import Response
 from jshost.exceptions import ConnectionError
 
-REQUEST = Request("POST", "/function/f", body=b"{}", timeout_s=10)
+REQUEST = HttpRequest("POST", "/function/f", body=b"{}", timeout_s=10)
 Send = Callable[[Requester], Response]
 
 

@@ -21,10 +21,11 @@ import pytest
 from support.tiny_server import Connection, TinyServer, echo, unix_url
 from support.transports import TIMEOUT_S, Connect, LoopThread, OnLoop, post, to, to_tcp
 
+from jshost.client.host import DeadlinePassed
 from jshost.client.http.async_plain_transport import AsyncPlainTransport
 from jshost.client.http.errors import raise_translated
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.httpx_transport import AsyncHttpxTransport, HttpxTransport
-from jshost.client.http.messages import DeadlinePassed, Request
 from jshost.client.http.plain_transport import PlainTransport
 from jshost.client.http.transport import Transport
 from jshost.client.http.transport_choice import connect, connect_async
@@ -53,7 +54,7 @@ def test_a_request_arrives_as_it_was_sent(to_tcp: Connect, prefix: str, target: 
     with TinyServer(echo) as server:
         headers = {"Content-Type": "application/json", "JSHost-Timeout": "10.0"}
         to_tcp(server.url + prefix).request(
-            Request("POST", target, headers, b'{"a": 1}', TIMEOUT_S)
+            HttpRequest("POST", target, headers, b'{"a": 1}', TIMEOUT_S)
         )
     (request,) = server.requests
     assert (request.method, request.target) == ("POST", prefix + target)
@@ -68,9 +69,9 @@ def test_headers_are_those_of_the_request_and_not_of_the_last(to: Connect) -> No
     with TinyServer(echo) as server:
         transport = to(server.url)
         headers = {"X-Number": "1"}
-        transport.request(Request("GET", "/", headers, timeout_s=TIMEOUT_S))
+        transport.request(HttpRequest("GET", "/", headers, timeout_s=TIMEOUT_S))
         headers["X-Number"] = "2"
-        transport.request(Request("GET", "/", headers, timeout_s=TIMEOUT_S))
+        transport.request(HttpRequest("GET", "/", headers, timeout_s=TIMEOUT_S))
     assert [request.headers["x-number"] for request in server.requests] == ["1", "2"]
 
 
@@ -78,7 +79,7 @@ def test_a_name_and_a_password_in_the_url_are_sent(to_tcp: Connect) -> None:
     """A proxy in front of the host may ask for them; over http as over https."""
     with TinyServer(echo) as server:
         url = server.url.replace("http://", "http://jane:p%40ss@")
-        to_tcp(url).request(Request("GET", "/", timeout_s=TIMEOUT_S))
+        to_tcp(url).request(HttpRequest("GET", "/", timeout_s=TIMEOUT_S))
     (request,) = server.requests
     assert request.headers["authorization"] == "Basic " + b64encode(b"jane:p@ss").decode()
     assert request.headers["host"] == f"127.0.0.1:{server.port}"
@@ -123,7 +124,7 @@ def test_an_answer_is_read(to: Connect, name: str, step: int) -> None:
             connection.send(answer[index : index + step])
 
     with TinyServer(script) as server:
-        response = to(server.url).request(Request("POST", "/", body=b"{}", timeout_s=TIMEOUT_S))
+        response = to(server.url).request(HttpRequest("POST", "/", body=b"{}", timeout_s=TIMEOUT_S))
     assert (response.status_code, response.content) == (status, content)
 
 
@@ -134,7 +135,7 @@ def test_headers_of_an_answer_have_lower_case_names_and_are_joined(to: Connect) 
         connection.send(b"Content-Length: 0\r\n\r\n")
 
     with TinyServer(script) as server:
-        headers = to(server.url).request(Request("GET", "/", timeout_s=TIMEOUT_S)).headers
+        headers = to(server.url).request(HttpRequest("GET", "/", timeout_s=TIMEOUT_S)).headers
     assert dict(headers) == {"vary": "Accept, Origin", "x-id": "7-1", "content-length": "0"}
 
 
@@ -306,7 +307,7 @@ def test_an_answer_to_a_body_that_was_not_read_is_read(to: Connect, size: int) -
         for _ in range(5):
             try:
                 response = to(server.url).request(
-                    Request("POST", "/", body=body, timeout_s=TIMEOUT_S)
+                    HttpRequest("POST", "/", body=body, timeout_s=TIMEOUT_S)
                 )
             except ConnectionError:
                 assert drops
@@ -325,7 +326,7 @@ def test_an_answer_is_read_though_the_body_never_will_be(kind: Callable[[str], A
         connection.server.closing.wait(TIMEOUT_S)
 
     with TinyServer(script) as server:
-        request = Request("POST", "/", body=bytes(32 << 20), timeout_s=TIMEOUT_S)
+        request = HttpRequest("POST", "/", body=bytes(32 << 20), timeout_s=TIMEOUT_S)
         if kind is PlainTransport:
             response = PlainTransport(server.url).request(request)
         else:

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from jshost.client.http.async_plain_transport import AsyncPlainTransport
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.httpx_transport import AsyncHttpxTransport, HttpxTransport
-from jshost.client.http.messages import Request
 from jshost.client.http.plain_transport import PlainTransport
 
 pytestmark = pytest.mark.real
@@ -68,12 +68,12 @@ def test_in_threads(server: Server, cls: type[PlainTransport] | type[HttpxTransp
     answers = []
 
     def ask(asked: PlainTransport | HttpxTransport) -> None:
-        answers.append(asked.request(Request("POST", "/held", timeout_s=WAIT_S)).content)
+        answers.append(asked.request(HttpRequest("POST", "/held", timeout_s=WAIT_S)).content)
 
     asking = threading.Thread(target=ask, args=(transport,))
     asking.start()
     assert server.is_held.wait(WAIT_S)
-    assert transport.request(Request("POST", "/", timeout_s=WAIT_S)).content == b"ok"
+    assert transport.request(HttpRequest("POST", "/", timeout_s=WAIT_S)).content == b"ok"
     transport.close()
     server.may_answer.set()
     asking.join()
@@ -90,9 +90,13 @@ def test_on_a_loop(
 ) -> None:
     async def main() -> None:
         transport = cls(server.url)
-        asking = asyncio.create_task(transport.request(Request("POST", "/held", timeout_s=WAIT_S)))
+        asking = asyncio.create_task(
+            transport.request(HttpRequest("POST", "/held", timeout_s=WAIT_S))
+        )
         assert await asyncio.to_thread(server.is_held.wait, WAIT_S)
-        assert (await transport.request(Request("POST", "/", timeout_s=WAIT_S))).content == b"ok"
+        assert (
+            await transport.request(HttpRequest("POST", "/", timeout_s=WAIT_S))
+        ).content == b"ok"
         transport.close()
         await asyncio.sleep(0.05)  # what closing has begun
         server.may_answer.set()

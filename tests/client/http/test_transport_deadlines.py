@@ -17,8 +17,9 @@ import pytest
 from support.tiny_server import Connection, TinyServer
 from support.transports import TIMEOUT_S, Connect, post, to
 
+from jshost.client.host import DeadlinePassed
 from jshost.client.http.async_plain_transport import AsyncPlainTransport
-from jshost.client.http.messages import DeadlinePassed, Request
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.plain_transport import PlainTransport
 from jshost.client.http.transport import Transport
 
@@ -151,7 +152,7 @@ def test_a_full_queue_of_connections_is_waited_for(
         transport = kind(f"unix://{path}")
 
         def ask() -> None:
-            outcome = transport.request(Request("GET", "/", timeout_s=0.2))
+            outcome = transport.request(HttpRequest("GET", "/", timeout_s=0.2))
             if inspect.iscoroutine(outcome):
                 asyncio.run(outcome)
 

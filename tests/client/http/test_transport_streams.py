@@ -19,8 +19,9 @@ from support.hosts import wait_until
 from support.tiny_server import Connection, TinyServer, echo
 from support.transports import TIMEOUT_S, Connect, post, to
 
+from jshost.client.host import DeadlinePassed
 from jshost.client.http.async_plain_transport import AsyncPlainTransport
-from jshost.client.http.messages import DeadlinePassed, Request
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.transport import OpenResponse, Transport
 from jshost.exceptions import ConnectionError, UnexpectedResponse
 
@@ -38,7 +39,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def opened(transport: Transport, timeout_s: float | None = TIMEOUT_S) -> OpenResponse:
-    return transport.stream(Request("POST", "/function/f", {"X": "y"}, b"{}", timeout_s))
+    return transport.stream(HttpRequest("POST", "/function/f", {"X": "y"}, b"{}", timeout_s))
 
 
 def read_all(response: OpenResponse) -> bytes:
@@ -170,7 +171,9 @@ def test_who_forgets_the_response_is_noticed(steps: Steps) -> None:
         steps.go()
 
     async def leave(url: str) -> None:
-        response = await AsyncPlainTransport(url).stream(Request("GET", "/", timeout_s=TIMEOUT_S))
+        response = await AsyncPlainTransport(url).stream(
+            HttpRequest("GET", "/", timeout_s=TIMEOUT_S)
+        )
         assert await response.read() == b"one"
         del response
         gc.collect()
@@ -311,16 +314,16 @@ def test_a_reader_that_does_not_read_holds_up_the_server(to: Connect) -> None:
 
 LEFT = """
 import asyncio, gc, json, sys
-from jshost.client.http.messages import Request
+from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.async_plain_transport import AsyncPlainTransport
 from jshost.client.http.httpx_transport import AsyncHttpxTransport
 cls, url, end = sys.argv[1:]
 
 async def main():
     there = globals()[cls](url)
-    asked = [Request("POST", "/", body=b"%d" % n, timeout_s=10) for n in range(3)]
+    asked = [HttpRequest("POST", "/", body=b"%d" % n, timeout_s=10) for n in range(3)]
     found = [(await there.request(request)).content.decode() for request in asked]
-    response = await there.stream(Request("POST", "/", body=b"left", timeout_s=10))
+    response = await there.stream(HttpRequest("POST", "/", body=b"left", timeout_s=10))
     await response.read()
     kept.append(there)
     if end == "open":
@@ -366,13 +369,13 @@ def test_a_cancelled_request_costs_its_connection_and_nothing_else(steps: Steps)
 
     async def main(url: str) -> Any:
         transport = AsyncPlainTransport(url)
-        first = asyncio.create_task(transport.request(Request("GET", "/", timeout_s=TIMEOUT_S)))
+        first = asyncio.create_task(transport.request(HttpRequest("GET", "/", timeout_s=TIMEOUT_S)))
         await asyncio.to_thread(steps.wait)
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
         await asyncio.to_thread(steps.wait)
-        return (await transport.request(Request("GET", "/", timeout_s=TIMEOUT_S))).content
+        return (await transport.request(HttpRequest("GET", "/", timeout_s=TIMEOUT_S))).content
 
     with TinyServer(script) as server:
         assert asyncio.run(main(server.url)) == b"second"

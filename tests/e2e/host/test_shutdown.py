@@ -17,7 +17,7 @@ import psutil
 import pytest
 from support.hosts import RunningHost, StartHost, wait_until
 
-from jshost.client.http.messages import Request
+from jshost.client.http.http_request import HttpRequest
 from jshost.exceptions import ConnectionError, HostUnavailable, ProcessError, RemoteError
 
 JS = """
@@ -118,7 +118,7 @@ def test_what_a_host_says_of_itself(serve_both: StartHost) -> None:
     assert [worker["calls"] for worker in said["workers"]] == [0, 0]
     assert len(set(host.worker_pids())) == 2
     for path, text in [("/health", "ok\n"), ("/ready", "ready\n")]:
-        page = host.host.request(Request("GET", path, timeout_s=5))
+        page = host.host.request(HttpRequest("GET", path, timeout_s=5))
         assert (page.status_code, page.text) == (200, text)
         assert page.headers["cache-control"] == "no-store"
 
@@ -131,15 +131,15 @@ def test_calls_in_flight_are_answered_and_no_others(
     workers = host.worker_pids()
     known, other = host.host, host.host  # their connections are there already
     for each in (known, other):
-        assert each.request(Request("GET", "/ready", timeout_s=5)).status_code == 200
+        assert each.request(HttpRequest("GET", "/ready", timeout_s=5)).status_code == 200
     calls = [threads.submit(host.function(name).call, file=str(gate)) for name in HOLDS]
     wait_for_calls(host, 3)
     host.process.send_signal(number)
     host.wait_for_log("stopping")
-    ready = known.request(Request("GET", "/ready", timeout_s=5))
+    ready = known.request(HttpRequest("GET", "/ready", timeout_s=5))
     assert (ready.status_code, ready.text) == (503, "draining\n")
     assert "retry-after" in ready.headers
-    late = other.request(Request("POST", "/function/hello_js", timeout_s=5))
+    late = other.request(HttpRequest("POST", "/function/hello_js", timeout_s=5))
     assert (late.status_code, late.text) == (200, "Hello!")
     for answer in (ready, late):
         assert answer.headers["connection"] == "close"
@@ -163,9 +163,9 @@ def test_calls_are_taken_until_balancers_have_noticed(serve_both: StartHost) -> 
     began = time.monotonic()
     for _ in range(3):
         caller = host.host
-        ready = caller.request(Request("GET", "/ready", timeout_s=5))
+        ready = caller.request(HttpRequest("GET", "/ready", timeout_s=5))
         assert (ready.status_code, ready.headers["connection"]) == (503, "close")
-        answer = caller.request(Request("POST", "/function/hello_js", timeout_s=5))
+        answer = caller.request(HttpRequest("POST", "/function/hello_js", timeout_s=5))
         assert (answer.status_code, answer.headers["connection"]) == (200, "close")
     assert host.process.wait(3) == 0
     assert time.monotonic() - began > 0.4

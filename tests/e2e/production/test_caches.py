@@ -18,7 +18,7 @@ import pytest
 from support.hosts import _long_lived, require, wait_until
 from support.production import Site, site_in
 
-from jshost.client.http.messages import Request
+from jshost.client.http.http_request import HttpRequest
 from jshost.exceptions import FunctionError
 
 BAN = "ban req.url ~ /function/"
@@ -96,7 +96,7 @@ def test_calls_by_get(site: Site, port: int, call: str) -> None:
     body, target = body_of(call)
     by_data = f"/function/cached?data={quote(body)}"
     by_both = f"{target}&data={quote(body)}"
-    get = lambda target: site.host(port).request(Request("GET", target, timeout_s=5)).text  # noqa: E731
+    get = lambda target: site.host(port).request(HttpRequest("GET", target, timeout_s=5)).text  # noqa: E731
     one, other = kept(lambda: get(by_data)), kept(lambda: get(by_both))
     assert one.startswith("VERSION one")
     assert one != other, "the URLs differ"
@@ -110,19 +110,19 @@ def test_calls_by_get(site: Site, port: int, call: str) -> None:
 def test_a_get_is_not_answered_with_what_a_post_got(site: Site, port: int, call: str) -> None:
     """The URL with the hash has no arguments for it."""
     body, target = body_of(call)
-    assert site.host(port).request(Request("POST", target, JSON, body, 5)).status_code == 200
-    assert site.host(port).request(Request("GET", target, timeout_s=5)).status_code == 400
+    assert site.host(port).request(HttpRequest("POST", target, JSON, body, 5)).status_code == 200
+    assert site.host(port).request(HttpRequest("GET", target, timeout_s=5)).status_code == 400
 
 
 def test_a_wrong_hash_is_refused_and_poisons_nothing(site: Site, port: int, call: str) -> None:
     body, target = body_of(call)
     evil, _ = body_of(f"{call}, the evil one's")
     for _ in range(2):
-        refused = site.host(port).request(Request("POST", target, JSON, evil, 5))
+        refused = site.host(port).request(HttpRequest("POST", target, JSON, evil, 5))
         assert (refused.status_code, refused.json()["code"]) == (400, "wrong_hash")
-    right = site.host(port).request(Request("POST", target, JSON, body, 5))
+    right = site.host(port).request(HttpRequest("POST", target, JSON, body, 5))
     assert right.status_code == 200
-    again = site.host(port).request(Request("POST", target, JSON, evil, 5))
+    again = site.host(port).request(HttpRequest("POST", target, JSON, evil, 5))
     assert again.status_code == 400 or again.text == right.text
     assert [each for each in site.ran() if call in each] == [call]
 
@@ -143,7 +143,7 @@ def test_other_functions_are_not_kept(site: Site, port: int, call: str) -> None:
 def test_without_a_hash_nothing_is_kept(site: Site, port: int, call: str) -> None:
     body, _ = body_of(call)
     answers = {
-        site.host(port).request(Request("POST", "/function/cached", JSON, body, 5)).text
+        site.host(port).request(HttpRequest("POST", "/function/cached", JSON, body, 5)).text
         for _ in range(3)
     }
     assert len(answers) == 3
@@ -163,7 +163,7 @@ def test_what_one_caller_may_see_is_not_served_to_another(site: Site, port: int,
 
     def ask(authorization: dict[str, str]) -> str:
         headers = {**JSON, **authorization}
-        return site.host(port).request(Request("POST", target, headers, body, 5)).text
+        return site.host(port).request(HttpRequest("POST", target, headers, body, 5)).text
 
     tokens = [{}, {"Authorization": "Bearer a"}, {"Authorization": "Bearer b"}]
     found = [kept(lambda: ask(token)) for token in tokens]  # noqa: B023

@@ -16,7 +16,7 @@ from support.extent import by_hand
 from support.hosts import _long_lived, wait_until
 from support.production import Site, answers, site_in
 
-from jshost.client.http.messages import Request
+from jshost.client.http.http_request import HttpRequest
 from jshost.exceptions import ConnectionError, FunctionError, FunctionTimeout, RequestError
 from jshost.function import Function
 
@@ -78,7 +78,7 @@ def test_a_wrong_hash_is_refused_every_time(site: Site, port: int, call: str) ->
     body = f'{{"call": "{call}"}}'.encode()
     headers = {"Content-Type": "application/json"}
     for _ in range(2):
-        refused = site.host(port).request(Request("POST", target, headers, body, 5))
+        refused = site.host(port).request(HttpRequest("POST", target, headers, body, 5))
         assert (refused.status_code, refused.headers["cache-control"]) == (400, "no-store")
     assert call not in site.ran()
 
@@ -88,7 +88,9 @@ def test_calls_without_a_hash_are_told_apart(site: Site, port: int) -> None:
     headers = {"Content-Type": "application/json"}
     for text in ("one", "another"):
         body = f'{{"name": "{text}"}}'.encode()
-        answer = site.host(port).request(Request("POST", "/function/hello_world", headers, body, 5))
+        answer = site.host(port).request(
+            HttpRequest("POST", "/function/hello_world", headers, body, 5)
+        )
         assert answer.text == f"Hello, {text}!"
 
 
@@ -165,14 +167,16 @@ def test_the_deadline_reaches_the_function(site: Site, port: int, call: str) -> 
 
 def test_request_ids_reach_the_host_and_come_back(site: Site, port: int) -> None:
     headers = {"X-Request-ID": "from-afar", "Content-Type": "application/json"}
-    answer = site.host(port).request(Request("POST", "/function/hello_world", headers, b"{}", 5))
+    answer = site.host(port).request(
+        HttpRequest("POST", "/function/hello_world", headers, b"{}", 5)
+    )
     assert answer.headers["x-request-id"] == "from-afar"
 
 
 def test_status_comes_through_and_metrics_do_not(site: Site, port: int) -> None:
     assert site.host(port).get_status()["type"] == "Host"
     for path in ("/metrics", "/metrics?format=text", "/%6detrics", "/metrics/"):
-        answer = site.host(port).request(Request("GET", path, timeout_s=5))
+        answer = site.host(port).request(HttpRequest("GET", path, timeout_s=5))
         assert answer.status_code in (307, 403, 404), path
         assert "jshost_" not in answer.text
 

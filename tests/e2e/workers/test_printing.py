@@ -10,7 +10,7 @@ import pytest
 from support.hosts import RunningHost, StartHost, wait_until
 
 from jshost.client.http.http1 import Response
-from jshost.client.http.messages import Request
+from jshost.client.http.http_request import HttpRequest
 
 CONFIG = {
     "host.config.py": """
@@ -154,7 +154,7 @@ def call(host: RunningHost, name: str, body: str = "{}", request_id: str = "") -
     headers = {"Content-Type": "application/json"}
     if request_id:
         headers["X-Request-ID"] = request_id
-    return host.host.request(Request("POST", f"/function/{name}", headers, body.encode(), 20))
+    return host.host.request(HttpRequest("POST", f"/function/{name}", headers, body.encode(), 20))
 
 
 def lines_of(host: RunningHost, name: str, request_id: str) -> list[Said]:

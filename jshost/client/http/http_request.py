@@ -1,31 +1,23 @@
-"""A request to a host, and its answer, however they travel. Runs in: callers."""
+"""A request to a host, however it travels. Runs in: callers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from jshost.client.host import DeadlinePassed
-from jshost.client.response import Response
-
-__all__ = [
-    "DeadlinePassed",
-    "FrozenHeaders",
-    "Request",
-    "Response",
-]
+__all__ = ["FrozenHeaders", "HttpRequest"]
 
 
 class FrozenHeaders(dict[str, str]):
-    """Headers that nobody changes any more, so that their bytes can be kept."""
+    """Headers that do not change any more, so that their bytes can be kept."""
 
 
-class Request(NamedTuple):
+class HttpRequest(NamedTuple):
     """A request to a host.
 
     Attributes:
         target: path and query, percent-escaped, beginning with "/".
-        headers: by name; nobody changes them.
+        headers: by name; they do not change.
         timeout_s: seconds that all of it may take, or None.
     """
 
