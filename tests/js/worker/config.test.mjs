@@ -7,7 +7,8 @@ import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {after, describe, test} from 'node:test';
 import {ConfigError} from '../../../jshost/js/exceptions.mjs';
-import {describeFailure, loadConfig, readFunctions, readOptions} from '../../../jshost/js/worker/config.mjs';
+import {describeFailure, load, loadConfig, readFunctions, readOptions} from '../../../jshost/js/worker/config.mjs';
+import {LoadedFiles} from '../../../jshost/js/worker/loaded_files.mjs';
 
 const root = mkdtempSync(join(tmpdir(), 'jshost-config-'));
 after(() => rmSync(root, {recursive: true}));
@@ -258,5 +259,37 @@ describe('a config that does not load is described', () => {
       message: 'c: wrong',
       stack: '',
     });
+  });
+});
+
+describe('a loaded config', () => {
+  const nothing = () => {};
+  const logger = {log: nothing, info: nothing, warn: nothing, error: nothing, debug: nothing};
+
+  test('has all that its host must know', async () => {
+    const path = write({
+      'host.config.cjs': `
+        const f = () => 1;
+        f.cacheable = {maxAge: 60};
+        module.exports = {port: 1, other: 2, functions: {f}, extendHost(host) { host.addFunction('g', () => 2); }};
+      `,
+    });
+    const loaded = await load(path, new LoadedFiles(path), logger, ['port', 'address']);
+    assert.deepEqual([...loaded.functions.keys()], ['f', 'g']);
+    assert.deepEqual(loaded.options, {port: 1});
+    assert.ok(loaded.files.includes(path));
+    assert.deepEqual(loaded.caching.cacheable, {f: 60});
+    assert.equal(loaded.host.logger, logger);
+  });
+
+  test('may bring its logger', async () => {
+    const path = write({'host.config.cjs': 'exports.logger = {own: true};'});
+    const {host} = await load(path, new LoadedFiles(path), logger, []);
+    assert.deepEqual(host.logger, {own: true});
+  });
+
+  test('must have a function as extendHost', async () => {
+    const path = write({'host.config.cjs': 'exports.extendHost = 1;'});
+    await assert.rejects(load(path, new LoadedFiles(path), logger, []), /"extendHost" must be a function that takes the host/);
   });
 });
