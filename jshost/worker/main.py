@@ -57,13 +57,7 @@ def main() -> None:
     if settings.get("reload"):
         # A .pyc is compared with its source by whole seconds: two saves in one would run the first.
         sys.dont_write_bytecode = True
-    try:
-        loaded = config.load(path, files, settings.get("serve", ""), settings["options"])
-    except BaseException as error:  # noqa: BLE001  any error of the config belongs to its author
-        failure = config.describe_failure(error, path)
-        failure = {"code": "config", "files": files.all(error), **failure}
-        channel.send_json(frames.ERROR, 0, failure)
-        sys.exit(1)
+    loaded = load_or_exit(path, files, settings, channel)
     threads = loaded.options.get("threads", settings.get("threads", DEFAULT_THREADS))
     if not isinstance(threads, int) or threads < 1:
         threads = DEFAULT_THREADS  # the host refuses the value, and says why
@@ -77,6 +71,19 @@ def main() -> None:
     )
     if runtime.run() is ExitReason.PROTOCOL_ERROR:
         os._exit(1)
+
+
+def load_or_exit(
+    path: Path, files: LoadedFiles, settings: dict[str, Any], channel: Channel
+) -> config.LoadedConfig:
+    """Load the config file; if it fails, say why to the host and exit."""
+    try:
+        return config.load(path, files, settings.get("serve", ""), settings["options"])
+    except BaseException as error:  # noqa: BLE001  any error of the config belongs to its author
+        failure = config.describe_failure(error, path)
+        failure = {"code": "config", "files": files.all(error), **failure}
+        channel.send_json(frames.ERROR, 0, failure)
+        sys.exit(1)
 
 
 def open_channel(settings: dict[str, Any]) -> Channel:
