@@ -354,6 +354,12 @@ def test_what_callers_use_loads_no_server(name: str) -> None:
     assert loaded_by(f"from jshost import {name}", SERVER) == []
 
 
+@pytest.mark.real
+def test_every_pytest_run_loads_the_plugin_and_no_host() -> None:
+    ours = ["jshost.host", "jshost.function", "jshost.client", "jshost.embedding"]
+    assert loaded_by("import jshost.testing.pytest_plugin", ours) == []
+
+
 # What is public
 
 PUBLIC = [

@@ -15,11 +15,11 @@ from support.hosts import wait_until
 from support.tiny_server import unix_url
 
 from jshost.client.http.async_plain_transport import AsyncPlainTransport
-from jshost.client.http.http1 import Response
 from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.httpx_transport import AsyncHttpxTransport, HttpxTransport
 from jshost.client.http.plain_transport import PlainTransport
 from jshost.client.http.transport import AsyncOpenResponse, AsyncTransport, OpenResponse, Transport
+from jshost.client.response import Response
 
 __all__ = ["KINDS", "TIMEOUT_S", "Connect", "LoopThread", "OnLoop", "post", "to", "to_tcp"]
 

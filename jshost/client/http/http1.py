@@ -16,9 +16,8 @@ from jshost.client.http.http_request import FrozenHeaders
 from jshost.client.response import Response, decoded_headers
 
 __all__ = [
+    "UNIX_SCHEME",
     "Endpoint",
-    "FrozenHeaders",
-    "Response",
     "ResponseParser",
     "bearer",
     "request_line",

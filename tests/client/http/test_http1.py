@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from jshost.client.http.http1 import (
     Endpoint,
-    FrozenHeaders,
-    Response,
     ResponseParser,
     request_line,
     request_tail,
 )
+from jshost.client.http.http_request import FrozenHeaders
+from jshost.client.response import Response
 
 # Requests
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import pytest
 from support.hosts import RunningHost, StartHost, wait_until
 
-from jshost.client.http.http1 import Response
 from jshost.client.http.http_request import HttpRequest
+from jshost.client.response import Response
 
 CONFIG = {
     "host.config.py": """
