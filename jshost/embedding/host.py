@@ -8,19 +8,27 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from jshost.embedding.requesting import RequestTaker
-from jshost.embedding.runtime import EXIT_S, Runtime
+from jshost.embedding.dispatcher import Dispatcher
+from jshost.embedding.engine import EXIT_S, Engine
 from jshost.exceptions import ConfigError, ConnectionError
 
 if TYPE_CHECKING:
     from jshost.client.function import Function
+    from jshost.client.host import (
+        Answer,
+        AnswerStream,
+        AsyncAnswerStream,
+        BatchAnswer,
+        BatchRequest,
+        CallRequest,
+    )
     from jshost.embedding.sources import Source
     from jshost.pool.process import WorkerProcess
 
 __all__ = ["EmbeddedHost"]
 
 
-class EmbeddedHost(RequestTaker):
+class EmbeddedHost:
     """The functions of a config file, run by workers of this program; made by `jshost.embedded`.
 
     It starts its workers when it is made, and ends them with `close`, at the end of ``with``, or
@@ -38,7 +46,8 @@ class EmbeddedHost(RequestTaker):
     def __init__(
         self, source: Source, options: Mapping[str, Any], first: WorkerProcess | None = None
     ) -> None:
-        super().__init__()
+        self._dispatcher: Dispatcher | None = None
+        """To the workers of this process, once there are any."""
         self._source = source
         self._options = dict(options)
         self._lock = threading.Lock()
@@ -75,51 +84,77 @@ class EmbeddedHost(RequestTaker):
     @property
     def functions(self) -> list[str]:
         """The names of the functions, sorted. Raises: ConfigError: the config does not load."""
-        return sorted(self._loaded().pools.routes)
+        return sorted(self._loaded().engine.registry.routes)
 
     @property
     def workers(self) -> list[dict[str, Any]]:
         """The workers there are now: ``{configFile, number, pid, state, calls}``."""
-        runtime = self._loaded()
-        with runtime.reactor as reactor:
+        engine = self._loaded().engine
+        with engine.reactor as reactor:
             reactor.refresh()
-            return runtime.pools.workers()
+            return engine.registry.workers()
 
     def __repr__(self) -> str:
-        runtime = self._runtime
+        engine = self._dispatcher.engine if self._dispatcher is not None else None
         if self._is_closed:
             state = "closed"
-        elif runtime is None:
+        elif engine is None:
             state = "not started"
-        elif runtime.failure is not None:
+        elif engine.failure is not None:
             state = "does not load"
-        elif not runtime.is_loaded:
+        elif not engine.is_loaded:
             state = "starting"
         else:
-            pids = [str(worker["pid"]) for worker in runtime.pools.workers()]
-            names = ", ".join(sorted(runtime.pools.routes)) or "none"
+            pids = [str(worker["pid"]) for worker in engine.registry.workers()]
+            names = ", ".join(sorted(engine.registry.routes)) or "none"
             state = f"functions: {names}; worker pids: {', '.join(pids) or 'none'}"
         return f"<EmbeddedHost {self._source.name}: {state}>"
 
     def get_config(self) -> dict[str, Any]:
         """The effective configuration: ``{functions, workers, configFile, pools, ...}``."""
-        return self._loaded().pools.describe()
+        return self._loaded().engine.registry.describe()
 
     def get_status(self) -> dict[str, Any]:
         """What a served host says of itself: ``{type, version, config, pid, ready, workers}``."""
         from jshost.protocol.version import __version__
 
-        runtime = self._loaded()
+        engine = self._loaded().engine
         return {
             "type": "EmbeddedHost",
             "version": __version__,
-            "config": runtime.pools.describe(),
+            "config": engine.registry.describe(),
             "pid": os.getpid(),
-            "ready": runtime.pools.ready,
+            "ready": engine.registry.ready,
             "workers": self.workers,
         }
 
     request_status = get_status
+
+    # What a `Function` asks for; see `jshost.client.host.Host`
+
+    def call(self, request: CallRequest) -> Answer:
+        dispatcher = self._dispatcher
+        if dispatcher is None or not dispatcher.engine.is_loaded:
+            dispatcher = self._loaded()
+        return dispatcher.call(request)
+
+    async def acall(self, request: CallRequest) -> Answer:
+        dispatcher = self._dispatcher
+        if dispatcher is None or not dispatcher.engine.is_loaded:
+            dispatcher = await self._aloaded()
+        return await dispatcher.acall(request)
+
+    def stream(self, request: CallRequest) -> AnswerStream | Answer:
+        return self._loaded().stream(request)
+
+    async def astream(self, request: CallRequest) -> AsyncAnswerStream | Answer:
+        return await (await self._aloaded()).astream(request)
+
+    def batch(self, request: BatchRequest) -> BatchAnswer:
+        return self._loaded().batch(request)
+
+    async def abatch(self, request: BatchRequest) -> BatchAnswer:
+        return await (await self._aloaded()).abatch(request)
 
     # Its life
 
@@ -127,9 +162,9 @@ class EmbeddedHost(RequestTaker):
         """End the workers; calls in flight have `timeout_s` seconds to finish."""
         with self._lock:
             self._is_closed = True
-            runtime, self._runtime = self._runtime, None
-        if runtime is not None:
-            runtime.close(timeout_s)
+            dispatcher, self._dispatcher = self._dispatcher, None
+        if dispatcher is not None:
+            dispatcher.engine.close(timeout_s)
 
     async def aclose(self, timeout_s: float = EXIT_S) -> None:
         """As `close`, without blocking the loop."""
@@ -159,54 +194,58 @@ class EmbeddedHost(RequestTaker):
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
 
-    def _started(self, first: WorkerProcess | None = None) -> Runtime:
-        """The workers of this process."""
+    def _started(self, first: WorkerProcess | None = None) -> Dispatcher:
+        """The way to the workers of this process."""
         with self._lock:
             if self._is_closed:
                 raise ConnectionError(f"{self._source.name}: this embedded host is closed.")
-            if self._runtime is None:
+            if self._dispatcher is None:
                 source, options = self._source, self._options
-                self._runtime = Runtime(lambda runtime: source.pools(runtime, options), first)
-                weakref.finalize(self, self._runtime.close_soon).atexit = False
-            return self._runtime
+                engine = Engine(lambda engine: source.registry(engine, options), first)
+                self._dispatcher = Dispatcher(engine)
+                weakref.finalize(self, engine.close_soon).atexit = False
+            return self._dispatcher
 
-    def _loaded(self) -> Runtime:
-        runtime = self._runtime or self._started()
-        if not runtime.is_loaded:
+    def _loaded(self) -> Dispatcher:
+        """As `_started`, once they have loaded. Raises: ConfigError: they do not."""
+        dispatcher = self._dispatcher or self._started()
+        engine = dispatcher.engine
+        if not engine.is_loaded:
             try:
-                self._check(runtime, runtime.load)
+                self._check(dispatcher, engine.load)
             except ConfigError:
-                if not runtime.was_interrupted:
+                if not engine.was_interrupted:
                     raise
                 return self._loaded()
-        return runtime
+        return dispatcher
 
-    async def _aloaded(self) -> Runtime:
-        runtime = self._runtime or self._started()
-        if not runtime.is_loaded:
-            watch = runtime.watch()
+    async def _aloaded(self) -> Dispatcher:
+        dispatcher = self._dispatcher or self._started()
+        engine = dispatcher.engine
+        if not engine.is_loaded:
+            watch = engine.watch()
             future = watch.loop.create_future()
-            with runtime.reactor:
-                runtime.when_loaded(lambda: watch.set_result(future))
+            with engine.reactor:
+                engine.when_loaded(lambda: watch.set_result(future))
             await future
-            self._check(runtime, runtime.raise_failure)
-        return runtime
+            self._check(dispatcher, engine.raise_failure)
+        return dispatcher
 
-    def _check(self, runtime: Runtime, load: Callable[[], None]) -> None:
-        """After a failed load the next call tries anew: the config may have been mended."""
+    def _check(self, dispatcher: Dispatcher, load: Callable[[], None]) -> None:
+        """After a failed load the next call tries again: the config may have been mended."""
         try:
             load()
         except ConfigError:
             with self._lock:
-                if self._runtime is runtime:
-                    self._runtime = None
-            runtime.close(0)
+                if self._dispatcher is dispatcher:
+                    self._dispatcher = None
+            dispatcher.engine.close(0)
             raise
 
     def after_fork(self) -> None:
         """In a forked child: the workers are the parent's."""
         self._lock = threading.Lock()
-        self._runtime = None
+        self._dispatcher = None
 
 
 _hosts: weakref.WeakSet[EmbeddedHost] = weakref.WeakSet()

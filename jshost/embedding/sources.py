@@ -19,7 +19,7 @@ from jshost.pool.launch import DEFAULT_THREADS, JAVASCRIPT_SUFFIXES, JS_FOLDER
 from jshost.pool.process import WorkerProcess, spawn_first
 
 if TYPE_CHECKING:
-    from jshost.embedding.runtime import Runtime
+    from jshost.embedding.engine import Engine
     from jshost.pool.registry import Registry
 
 __all__ = ["Source", "read_source"]
@@ -46,7 +46,7 @@ class Source(NamedTuple):
     takes_code: bool = False
 
     def spawn(self, options: Mapping[str, Any]) -> WorkerProcess:
-        """The first worker, while nothing else is imported yet. Raises: as `pools`."""
+        """The first worker, while nothing else is imported yet. Raises: as `registry`."""
         threads = DEFAULT_THREADS
         if options:
             from jshost.pool.options import read_options
@@ -59,16 +59,16 @@ class Source(NamedTuple):
             environment=self.environment,
         )
 
-    def pools(self, runtime: Runtime, options: Mapping[str, Any]) -> Registry:
+    def registry(self, engine: Engine, options: Mapping[str, Any]) -> Registry:
         """Raises: ConfigError: no such file, no Node, a wrong option."""
         from jshost.pool.registry import Registry
 
         return Registry(
             self.config_file,
             options,
-            runtime.reactor,
+            engine.reactor,
             settings.PATH_TO_NODE,
-            on_line=runtime.on_line,
+            on_line=engine.on_line,
             environment=self.environment,
             takes_any_name=self.takes_code,
         )

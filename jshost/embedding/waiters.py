@@ -9,8 +9,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from jshost.client.host import Answer
+from jshost.embedding.engine import Engine
 from jshost.embedding.reactor import Waiter
-from jshost.embedding.runtime import Runtime
 from jshost.exceptions import RemoteError
 from jshost.protocol import frames, values
 
@@ -39,14 +39,14 @@ KNOWN_TYPES = {
 class CallWaiter(Waiter):
     """One call's answer, for the thread that waits for it."""
 
-    __slots__ = ("_error", "_payload", "_runtime", "pending", "pool")
+    __slots__ = ("_engine", "_error", "_payload", "pending", "pool")
 
-    def __init__(self, runtime: Runtime, pool: Pool) -> None:
+    def __init__(self, engine: Engine, pool: Pool) -> None:
         self.is_done = False
         self.signal = None
         self.pool = pool
         self.pending: PendingCall | None = None
-        self._runtime = runtime
+        self._engine = engine
         self._payload = b""
         self._error: RemoteError | None = None
 
@@ -64,18 +64,18 @@ class CallWaiter(Waiter):
         raise frames.FrameError("a CHUNK came for a call that asked for no stream")
 
     def _tell(self) -> None:
-        self._runtime.reactor.done(self)
+        self._engine.reactor.done(self)
 
     def leave(self) -> None:
         """Nobody waits for it any more: the call is cancelled."""
-        self._runtime.reactor.leave(self)
-        self._runtime.cancel(self)
+        self._engine.reactor.leave(self)
+        self._engine.cancel(self)
 
     def answer(self) -> Answer:
         """What has come."""
         error, self._error = self._error, None
         if error is not None:
-            self._runtime.care()
+            self._engine.care()
             return Answer.of_error(error)
         payload = self._payload
         content_type = KNOWN_TYPES.get(payload[:1]) or values.content_type_of(payload)
@@ -87,8 +87,8 @@ class AsyncCallWaiter(CallWaiter):
 
     __slots__ = ("_future", "_watch")
 
-    def __init__(self, runtime: Runtime, pool: Pool, watch: LoopWatch) -> None:
-        super().__init__(runtime, pool)
+    def __init__(self, engine: Engine, pool: Pool, watch: LoopWatch) -> None:
+        super().__init__(engine, pool)
         self._watch = watch
         self._future: asyncio.Future[None] = watch.loop.create_future()
 
@@ -100,22 +100,22 @@ class AsyncCallWaiter(CallWaiter):
         try:
             await self._future
         except BaseException:
-            self._runtime.cancel(self)
+            self._engine.cancel(self)
             raise
 
 
 class _Items(Waiter):
     """What has come of a stream, and has not been read."""
 
-    __slots__ = ("_items", "_owed", "_runtime", "_waiting", "has_ended", "pending", "pool")
+    __slots__ = ("_engine", "_items", "_owed", "_waiting", "has_ended", "pending", "pool")
 
-    def __init__(self, runtime: Runtime, pool: Pool) -> None:
+    def __init__(self, engine: Engine, pool: Pool) -> None:
         super().__init__()
         self.pool = pool
         self.pending: PendingCall | None = None
         self.has_ended = False
         """Whether the last item has come, read or not."""
-        self._runtime = runtime
+        self._engine = engine
         self._waiting: deque[Chunk | Answer] = deque()
         """What is the reader's."""
         self._items: list[Chunk | Answer] = []
@@ -152,7 +152,7 @@ class _Items(Waiter):
         first = self._items[0]
         if not isinstance(first, Answer) or first.error is None:
             return None
-        self._runtime.care()
+        self._engine.care()
         return first
 
     def _take(self) -> Chunk | Answer:
@@ -167,7 +167,7 @@ class _Items(Waiter):
     def leave(self) -> None:
         """Stop reading: the function is told. From any thread, and from finalizers."""
         if not self.has_ended:
-            self._runtime.cancel_soon(self)
+            self._engine.cancel_soon(self)
 
 
 class StreamWaiter(_Items):
@@ -176,12 +176,12 @@ class StreamWaiter(_Items):
     __slots__ = ()
 
     def _tell(self) -> None:
-        self._runtime.reactor.done(self)
+        self._engine.reactor.done(self)
 
     def wait(self) -> None:
         """Wait until something has come."""
         try:
-            self._runtime.reactor.wait_after(self, self._look)
+            self._engine.reactor.wait_after(self, self._look)
         except BaseException:
             self.leave()
             raise
@@ -194,7 +194,7 @@ class StreamWaiter(_Items):
             return self._waiting.popleft()
         if not self._has_come:
             self.wait()
-        reactor = self._runtime.reactor
+        reactor = self._engine.reactor
         with reactor.lock:
             item = self._take()
             reactor.settle()
@@ -210,8 +210,8 @@ class AsyncStreamWaiter(_Items):
 
     __slots__ = ("_future", "_watch")
 
-    def __init__(self, runtime: Runtime, pool: Pool, watch: LoopWatch) -> None:
-        super().__init__(runtime, pool)
+    def __init__(self, engine: Engine, pool: Pool, watch: LoopWatch) -> None:
+        super().__init__(engine, pool)
         self._watch = watch
         self._future: asyncio.Future[None] | None = None
 
@@ -224,7 +224,7 @@ class AsyncStreamWaiter(_Items):
         try:
             while not self._has_come:
                 future = self._watch.loop.create_future()
-                with self._runtime.reactor:
+                with self._engine.reactor:
                     self._future = future
                     if self._has_come:
                         return
@@ -240,7 +240,7 @@ class AsyncStreamWaiter(_Items):
             return self._waiting.popleft()
         if not self._has_come:
             await self.arrive()
-        with self._runtime.reactor:
+        with self._engine.reactor:
             return self._take()
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jshost.pool.process import WorkerProcess
     from jshost.pool.registry import Registry
 
-__all__ = ["Runtime"]
+__all__ = ["Engine"]
 
 
 class AnyCall(Protocol):
@@ -47,16 +47,16 @@ EXIT_S = 2.0
 """How long workers may take to end when the program does."""
 
 
-class Runtime:
+class Engine:
     """One process's pools and what drives them.
 
     Args:
-        make_pools: makes the pools for a reactor, and for the lines that functions print.
+        make_registry: makes the pools for a reactor, and for the lines that functions print.
         first: the first worker, where it was spawned before.
     """
 
     def __init__(
-        self, make_pools: Callable[[Runtime], Registry], first: WorkerProcess | None = None
+        self, make_registry: Callable[[Engine], Registry], first: WorkerProcess | None = None
     ) -> None:
         self.reactor = Reactor()
         self.is_loaded = False
@@ -70,10 +70,10 @@ class Runtime:
         self._last_watch: LoopWatch | None = None
         self._caretaker: threading.Thread | None = None
         self._closing = threading.Lock()
-        self.pools = make_pools(self)
+        self.registry = make_registry(self)
         with self.reactor:
-            self.pools.begin(first)
-            self.pools.load(self._on_loaded)
+            self.registry.begin(first)
+            self.registry.load(self._on_loaded)
         _open.add(self)
 
     # Loading
@@ -141,7 +141,7 @@ class Runtime:
         self.reactor.run(self._care)
 
     def _care(self) -> None:
-        if self._caretaker is None and not self.is_closed and not self.pools.is_resting:
+        if self._caretaker is None and not self.is_closed and not self.registry.is_resting:
             self._caretaker = threading.Thread(
                 target=self._take_care, name="jshost-caretaker", daemon=True
             )
@@ -158,7 +158,7 @@ class Runtime:
         waiter, reactor = Waiter(), self.reactor
 
         def look() -> None:
-            if self.is_closed or self.pools.is_resting:
+            if self.is_closed or self.registry.is_resting:
                 self._caretaker = None
                 reactor.done(waiter)
             else:
@@ -213,7 +213,7 @@ class Runtime:
                 return
             waiter, reactor = Waiter(), self.reactor
             with reactor:
-                self.pools.stop(timeout_s, lambda: reactor.done(waiter))
+                self.registry.stop(timeout_s, lambda: reactor.done(waiter))
                 if not waiter.is_done:
                     reactor.enter(waiter)
             reactor.wait(waiter)
@@ -242,7 +242,7 @@ class Runtime:
     def abandon(self) -> None:
         """In a forked child: all of it is the parent's; close our copies."""
         self.is_closed = True
-        self.pools.abandon()
+        self.registry.abandon()
         self.reactor.close()
 
 
@@ -257,17 +257,17 @@ def _print(level: int, text: str) -> None:
         logger.debug("a line that a function printed is lost: %s", error)
 
 
-_open: set[Runtime] = set()
+_open: set[Engine] = set()
 
 
 def _close_all() -> None:
-    for runtime in list(_open):
-        runtime.close()
+    for engine in list(_open):
+        engine.close()
 
 
 def _after_fork() -> None:
-    for runtime in list(_open):
-        runtime.abandon()
+    for engine in list(_open):
+        engine.abandon()
     _open.clear()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jshost.embedding.requests import request_ids
+from jshost.embedding.request_ids import request_ids
 
 THREADS = 4
 EACH = 20_000

@@ -1,4 +1,4 @@
-"""Handing calls to pools, and waiting for answers. Runs in: programs that embed a host."""
+"""Hands calls to pools, and waits for their answers. Runs in: programs that embed a host."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jshost.client.host import Answer, AnswerRun, BatchAnswer
-from jshost.embedding.answers import (
+from jshost.embedding.engine import Engine
+from jshost.embedding.reactor import Waiter
+from jshost.embedding.request_ids import ids_in, request_ids
+from jshost.embedding.waiters import (
     KNOWN_TYPES,
     AsyncCallWaiter,
     AsyncReader,
@@ -14,9 +17,6 @@ from jshost.embedding.answers import (
     CallWaiter,
     StreamWaiter,
 )
-from jshost.embedding.reactor import Waiter
-from jshost.embedding.requests import ids_in, request_ids
-from jshost.embedding.runtime import Runtime
 from jshost.exceptions import RemoteError, from_envelope
 from jshost.pool.batch import Batch
 from jshost.protocol import values
@@ -25,37 +25,27 @@ if TYPE_CHECKING:
     from jshost.client.host import AnswerStream, AsyncAnswerStream, BatchRequest, CallRequest
     from jshost.pool.registry import Route
 
-__all__ = ["RequestTaker"]
+__all__ = ["Dispatcher"]
 
 
-class RequestTaker:
-    """The calling side of `EmbeddedHost`."""
+class Dispatcher:
+    """Hands calls to an engine's workers; its methods are those of `jshost.client.host.Host`."""
 
-    def __init__(self) -> None:
-        self._runtime: Runtime | None = None
-        """The workers of this process, once there are any."""
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
         self._ids = request_ids()
-
-    def _loaded(self) -> Runtime:
-        """The workers, once they have loaded. Raises: ConfigError: they do not."""
-        raise NotImplementedError
-
-    async def _aloaded(self) -> Runtime:
-        raise NotImplementedError
 
     def call(self, request: CallRequest) -> Answer:
         """Have a function called; an error is an answer, too."""
-        runtime = self._runtime
-        if runtime is None or not runtime.is_loaded:
-            runtime = self._loaded()
-        reactor = runtime.reactor
+        engine = self.engine
+        reactor = engine.reactor
         answer: CallWaiter | None = None
         try:
             with reactor.lock:
                 reactor.refresh()
-                route = runtime.pools.route(request.name)
-                answer = CallWaiter(runtime, route.pool)
-                self._begin(runtime, route, request, answer)
+                route = engine.registry.route(request.name)
+                answer = CallWaiter(engine, route.pool)
+                self._begin(route, request, answer)
                 reactor.enter(answer)
                 reactor.settle()
             reactor.released()
@@ -71,16 +61,14 @@ class RequestTaker:
 
     async def acall(self, request: CallRequest) -> Answer:
         """As `call`, from any asyncio loop."""
-        runtime = self._runtime
-        if runtime is None or not runtime.is_loaded:
-            runtime = await self._aloaded()
-        watch = runtime.watch()
+        engine = self.engine
+        watch = engine.watch()
         try:
-            with runtime.reactor.lock:
-                runtime.reactor.refresh()
-                route = runtime.pools.route(request.name)
-                answer = AsyncCallWaiter(runtime, route.pool, watch)
-                self._begin(runtime, route, request, answer)
+            with engine.reactor.lock:
+                engine.reactor.refresh()
+                route = engine.registry.route(request.name)
+                answer = AsyncCallWaiter(engine, route.pool, watch)
+                self._begin(route, request, answer)
                 watch.settle_soon()
         except RemoteError as error:
             return Answer.of_error(error)
@@ -89,9 +77,9 @@ class RequestTaker:
 
     def batch(self, request: BatchRequest) -> BatchAnswer:
         """Have the calls of a batch made."""
-        runtime = self._loaded()
-        waiter, reactor = Waiter(), runtime.reactor
-        calls = self._batch(runtime, request, lambda: reactor.done(waiter))
+        engine = self.engine
+        waiter, reactor = Waiter(), engine.reactor
+        calls = self._batch(request, lambda: reactor.done(waiter))
 
         def begin() -> None:
             reactor.refresh()
@@ -100,43 +88,42 @@ class RequestTaker:
         try:
             reactor.wait_after(waiter, begin)
         except BaseException:
-            runtime.cancel_batch(calls)
+            engine.cancel_batch(calls)
             raise
-        return _answered(runtime, calls)
+        return _answered(engine, calls)
 
     async def abatch(self, request: BatchRequest) -> BatchAnswer:
         """As `batch`, from any asyncio loop."""
-        runtime = await self._aloaded()
-        watch = runtime.watch()
+        engine = self.engine
+        watch = engine.watch()
         future = watch.loop.create_future()
-        calls = self._batch(runtime, request, lambda: watch.set_result(future))
+        calls = self._batch(request, lambda: watch.set_result(future))
         try:
-            with runtime.reactor as reactor:
+            with engine.reactor as reactor:
                 reactor.refresh()
                 calls.start()
             await future
         except BaseException:
-            runtime.cancel_batch(calls)
+            engine.cancel_batch(calls)
             raise
-        return _answered(runtime, calls)
+        return _answered(engine, calls)
 
-    def _batch(self, runtime: Runtime, batch: BatchRequest, tell: Callable[[], None]) -> Batch:
+    def _batch(self, batch: BatchRequest, tell: Callable[[], None]) -> Batch:
         request_id, traceparent = ids_in(batch.headers)
         request_id = request_id or next(self._ids)
         return Batch(
-            batch.runs, runtime.pools.route, request_id, batch.timeout_s, traceparent, tell
+            batch.runs, self.engine.registry.route, request_id, batch.timeout_s, traceparent, tell
         )
 
     def _begin(
         self,
-        runtime: Runtime,
         route: Route,
         request: CallRequest,
         answer: CallWaiter | StreamWaiter | AsyncStreamWaiter,
         stream: bool = False,
     ) -> None:
         """Under the lock: hand a call to its pool. Raises: RemoteError: it is refused."""
-        halted = runtime.pools.halted
+        halted = self.engine.registry.halted
         if halted:
             raise from_envelope({"code": "worker_died", "message": halted}, name=route.name)
         name, body, content_type, timeout_s, headers = request
@@ -153,28 +140,28 @@ class RequestTaker:
         )
 
     def stream(self, request: CallRequest) -> AnswerStream | Answer:
-        runtime = self._loaded()
+        engine = self.engine
         try:
-            with runtime.reactor.lock:
-                runtime.reactor.refresh()
-                route = runtime.pools.route(request.name)
-                answer = StreamWaiter(runtime, route.pool)
-                self._begin(runtime, route, request, answer, stream=True)
-                runtime.reactor.settle()
+            with engine.reactor.lock:
+                engine.reactor.refresh()
+                route = engine.registry.route(request.name)
+                answer = StreamWaiter(engine, route.pool)
+                self._begin(route, request, answer, stream=True)
+                engine.reactor.settle()
         except RemoteError as error:
             return Answer.of_error(error)
         answer.wait()
         return answer.refusal() or answer
 
     async def astream(self, request: CallRequest) -> AsyncAnswerStream | Answer:
-        runtime = await self._aloaded()
-        watch = runtime.watch()
+        engine = self.engine
+        watch = engine.watch()
         try:
-            with runtime.reactor as reactor:
+            with engine.reactor as reactor:
                 reactor.refresh()
-                route = runtime.pools.route(request.name)
-                answer = AsyncStreamWaiter(runtime, route.pool, watch)
-                self._begin(runtime, route, request, answer, stream=True)
+                route = engine.registry.route(request.name)
+                answer = AsyncStreamWaiter(engine, route.pool, watch)
+                self._begin(route, request, answer, stream=True)
         except RemoteError as error:
             return Answer.of_error(error)
         reader = AsyncReader(answer)
@@ -182,7 +169,7 @@ class RequestTaker:
         return answer.refusal() or reader
 
 
-def _answered(runtime: Runtime, batch: Batch) -> BatchAnswer:
+def _answered(engine: Engine, batch: Batch) -> BatchAnswer:
     """The answers of a batch, with what is alike in runs."""
     runs: list[AnswerRun] = []
     last = ""
@@ -201,5 +188,5 @@ def _answered(runtime: Runtime, batch: Batch) -> BatchAnswer:
                 runs.append(AnswerRun("", (), errors))
             errors.append(answer.with_traceback(None))
     if errors:
-        runtime.care()
+        engine.care()
     return BatchAnswer(runs)
