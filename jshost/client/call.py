@@ -69,9 +69,15 @@ class Call:
         self.arguments = arguments
         self._is_reported = False
         self._began = time.monotonic()
-        self._hooked = hooked = hooks.OutgoingCall.begin(function.name, arguments, timeout_s)
+        self._hooked = hooked = (
+            hooks.OutgoingCall.begin(function.name, arguments, timeout_s)
+            if hooks.before or hooks.after
+            else None
+        )
         headers = NO_HEADERS if hooked is None else hooked.headers
-        self.request = CallRequest(function.name, body, content_type, timeout_s, headers)
+        # As `CallRequest(...)` does it, but without a Python call in between.
+        facts = (function.name, body, content_type, timeout_s, headers)
+        self.request = tuple.__new__(CallRequest, facts)
 
     @property
     def name(self) -> str:
@@ -104,14 +110,17 @@ class Call:
         return value
 
     def ending_of(self, answer: Answer) -> Any:
-        """The result that ends a stream; raises its error instead. The call is not over yet."""
+        """The result that a stream has ended with; raises its error instead."""
         error, answer.error = answer.error, None  # which would refer to itself, by frames
         if error is not None:
             try:
                 raise self._function.failure(error)
             finally:
                 del error
-        return self.decoded(answer)
+        result = None if answer.content == b"null" else self.decoded(answer)
+        if self._hooked is not None or settings.VERBOSITY >= FUNCTION_CALL:
+            self.succeeded()
+        return result
 
     def decoded(self, answer: Answer) -> Any:
         """A result's value. Raises: UnexpectedResponse: it cannot be read."""

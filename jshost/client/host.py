@@ -153,8 +153,9 @@ Chunk = tuple[str, bytes]
 class AnswerStream(Protocol):
     """The values of a stream, as they come."""
 
-    def read(self) -> Chunk | Answer:
-        """The next value; or the stream's end: the function's result, or its error.
+    def read(self) -> list[Chunk | Answer]:
+        """What has come since: one item at least. An `Answer`, the last item of all, is the
+        function's result, or its error.
 
         Raises:
             ConnectionError, DeadlinePassed, UnexpectedResponse: as `Host.call`.
@@ -167,7 +168,7 @@ class AnswerStream(Protocol):
 class AsyncAnswerStream(Protocol):
     """As `AnswerStream`, for a task."""
 
-    async def read(self) -> Chunk | Answer: ...
+    async def read(self) -> list[Chunk | Answer]: ...
 
     async def close(self) -> None: ...
 

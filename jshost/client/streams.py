@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
+from jshost.client.call import NOT_GIVEN
 from jshost.client.host import Answer
 from jshost.exceptions import UnexpectedResponse
 from jshost.protocol import values
-from jshost.protocol.results import decode_json, decode_result
+from jshost.protocol.results import decode_result, decode_results
 
 if TYPE_CHECKING:
     from jshost.client.call import Call
@@ -16,16 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncStream", "Stream"]
 
-_END: Any = object()
-
 
 class _Values:
-    """What both kinds of stream do with what their hosts give them."""
+    """The values of a stream that have come, and have not been read."""
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._has_result = False
-        self._result: Any = None
+    _call: Call
+    _waiting: deque[Any]
+    _ending: Answer | None = None
+    """What comes behind them."""
+    _result: Any = NOT_GIVEN
 
     @property
     def result(self) -> Any:
@@ -34,31 +35,26 @@ class _Values:
         Raises:
             RuntimeError: the stream has not been read to its end.
         """
-        if not self._has_result:
+        if self._result is NOT_GIVEN:
             raise RuntimeError(
                 f"{self._call.name}: the stream has no result yet; read it to its end first."
             )
         return self._result
 
-    def _take(self, item: Chunk | Answer) -> Any:
-        """A chunk's value, or `_END`. Raises: the function's error; UnexpectedResponse."""
-        if isinstance(item, Answer):
-            self._finish(self._call.ending_of(item))
-            self._call.succeeded()
-            return _END
-        content_type, content = item
+    def _take(self, items: list[Chunk | Answer]) -> None:
+        """Keep what has come. Raises: UnexpectedResponse: it cannot be read."""
+        if isinstance(items[-1], Answer):
+            self._ending = items.pop()  # type: ignore[assignment]
         try:
-            if content_type == values.JSON_TYPE:
-                return decode_json(content)
-            return decode_result(content_type, content)
+            types, contents = zip(*items, strict=True) if items else ((), ())
+            if types.count(values.JSON_TYPE) == len(types):
+                self._waiting.extend(decode_results(values.JSON_TYPE, contents))
+            else:
+                self._waiting.extend(map(decode_result, types, contents))
         except ValueError as error:
             raise UnexpectedResponse(
                 f"{self._call.name}: the stream is not a jshost host's: {error}"
             ) from error
-
-    def _finish(self, result: Any) -> None:
-        self._has_result = True
-        self._result = result
 
 
 class Stream(_Values):
@@ -76,10 +72,11 @@ class Stream(_Values):
     """
 
     def __init__(self, call: Call, source: AnswerStream | Answer) -> None:
-        super().__init__(call)
+        self._call = call
+        self._waiting = deque()
         self._source: AnswerStream | None = None
         if isinstance(source, Answer):
-            self._finish(call.result_of(source))
+            self._result = call.result_of(source)
         else:
             self._source = source
 
@@ -87,9 +84,16 @@ class Stream(_Values):
         return self
 
     def __next__(self) -> Any:
-        if self._source is not None:
+        while not self._waiting:
+            source, ending = self._source, self._ending
+            if source is None:
+                raise StopIteration
             try:
-                value = self._take(self._source.read())
+                if ending is None:
+                    self._take(source.read())
+                else:
+                    self._source = None
+                    self._result = self._call.ending_of(ending)
             except Exception as error:  # noqa: BLE001  raised again, as callers know it
                 failure = self._call.failed(error)
                 self.close()
@@ -99,13 +103,11 @@ class Stream(_Values):
                     raise failure from None
                 finally:
                     del failure  # which would refer to itself, by way of this frame
-            if value is not _END:
-                return value
-            self._source = None
-        raise StopIteration
+        return self._waiting.popleft()
 
     def close(self) -> None:
         """Read no more; the function is told."""
+        self._waiting.clear()
         source, self._source = self._source, None
         if source is not None:
             source.close()
@@ -118,7 +120,7 @@ class Stream(_Values):
         self.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_source"):
+        if getattr(self, "_source", None) is not None:
             self.close()
 
 
@@ -133,7 +135,8 @@ class AsyncStream(_Values):
     def __init__(
         self, call: Call, begin: Callable[[], Awaitable[AsyncAnswerStream | Answer]]
     ) -> None:
-        super().__init__(call)
+        self._call = call
+        self._waiting = deque()
         self._begin: Callable[[], Awaitable[AsyncAnswerStream | Answer]] | None = begin
         self._source: AsyncAnswerStream | None = None
 
@@ -144,11 +147,13 @@ class AsyncStream(_Values):
         try:
             if self._begin is not None:
                 await self._open(self._begin)
-            if self._source is not None:
-                value = self._take(await self._source.read())
-                if value is not _END:
-                    return value
-                self._source = None
+            while not self._waiting and self._source is not None:
+                source, ending = self._source, self._ending
+                if ending is None:
+                    self._take(await source.read())
+                else:
+                    self._source = None
+                    self._result = self._call.ending_of(ending)
         except Exception as error:  # noqa: BLE001  raised again, as callers know it
             failure = self._call.failed(error)
             await self.aclose()
@@ -162,18 +167,21 @@ class AsyncStream(_Values):
             self._call.left(error)
             await self.aclose()
             raise
-        raise StopAsyncIteration
+        if not self._waiting:
+            raise StopAsyncIteration
+        return self._waiting.popleft()
 
     async def _open(self, begin: Callable[[], Awaitable[AsyncAnswerStream | Answer]]) -> None:
         self._begin = None
         source = await begin()
         if isinstance(source, Answer):
-            self._finish(self._call.result_of(source))
+            self._result = self._call.result_of(source)
         else:
             self._source = source
 
     async def aclose(self) -> None:
         """Read no more; the function is told."""
+        self._waiting.clear()
         self._begin = None
         source, self._source = self._source, None
         if source is not None:

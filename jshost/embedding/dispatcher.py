@@ -43,12 +43,11 @@ class Dispatcher:
         try:
             with reactor.lock:
                 reactor.refresh()
-                route = engine.registry.route(request.name)
+                registry, name = engine.registry, request.name
+                route = registry.routes.get(name) or registry.route(name)
                 answer = CallWaiter(engine, route.pool)
                 self._begin(route, request, answer)
                 reactor.enter(answer)
-                reactor.settle()
-            reactor.released()
             reactor.wait(answer)
         except RemoteError as error:
             reactor.released()
@@ -66,7 +65,8 @@ class Dispatcher:
         try:
             with engine.reactor.lock:
                 engine.reactor.refresh()
-                route = engine.registry.route(request.name)
+                registry, name = engine.registry, request.name
+                route = registry.routes.get(name) or registry.route(name)
                 answer = AsyncCallWaiter(engine, route.pool, watch)
                 self._begin(route, request, answer)
                 watch.settle_soon()
@@ -131,7 +131,7 @@ class Dispatcher:
         answer.pending = route.pool.call(
             name,
             body,
-            route.limit_s(timeout_s),
+            timeout_s if route.timeout_s is None else route.limit_s(timeout_s),
             request_id or next(self._ids),
             answer,
             None if content_type == values.JSON_TYPE else content_type,
@@ -140,18 +140,31 @@ class Dispatcher:
         )
 
     def stream(self, request: CallRequest) -> AnswerStream | Answer:
+        """Have a function called that streams, and wait for the first that it sends."""
         engine = self.engine
+        reactor = engine.reactor
+        answer: StreamWaiter | None = None
         try:
-            with engine.reactor.lock:
-                engine.reactor.refresh()
-                route = engine.registry.route(request.name)
-                answer = StreamWaiter(engine, route.pool)
+            with reactor.lock:
+                reactor.refresh()
+                registry, name = engine.registry, request.name
+                route = registry.routes.get(name) or registry.route(name)
+                answer = StreamWaiter(engine, route.pool, reactor.done)
                 self._begin(route, request, answer, stream=True)
-                engine.reactor.settle()
+                reactor.enter(answer)
+            reactor.wait(answer)
         except RemoteError as error:
+            reactor.released()
             return Answer.of_error(error)
-        answer.wait()
-        return answer.refusal() or answer
+        except BaseException:  # whatever interrupts it cancels the call
+            if answer is not None:
+                reactor.leave(answer)
+                answer.leave()
+            raise
+        if answer.refusal is None:
+            return answer
+        engine.care()
+        return answer.refusal
 
     async def astream(self, request: CallRequest) -> AsyncAnswerStream | Answer:
         engine = self.engine
@@ -159,14 +172,18 @@ class Dispatcher:
         try:
             with engine.reactor as reactor:
                 reactor.refresh()
-                route = engine.registry.route(request.name)
+                registry, name = engine.registry, request.name
+                route = registry.routes.get(name) or registry.route(name)
                 answer = AsyncStreamWaiter(engine, route.pool, watch)
                 self._begin(route, request, answer, stream=True)
         except RemoteError as error:
             return Answer.of_error(error)
         reader = AsyncReader(answer)
         await answer.arrive()
-        return answer.refusal() or reader
+        if answer.refusal is None:
+            return reader
+        engine.care()
+        return answer.refusal
 
 
 def _answered(engine: Engine, batch: Batch) -> BatchAnswer:

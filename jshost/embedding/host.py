@@ -145,7 +145,10 @@ class EmbeddedHost:
         return await dispatcher.acall(request)
 
     def stream(self, request: CallRequest) -> AnswerStream | Answer:
-        return self._loaded().stream(request)
+        dispatcher = self._dispatcher
+        if dispatcher is None or not dispatcher.engine.is_loaded:
+            dispatcher = self._loaded()
+        return dispatcher.stream(request)
 
     async def astream(self, request: CallRequest) -> AsyncAnswerStream | Answer:
         return await (await self._aloaded()).astream(request)

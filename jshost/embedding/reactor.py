@@ -36,6 +36,7 @@ __all__ = ["Reactor", "Timer", "Waiter"]
 
 logger = logging.getLogger("jshost.pool")
 
+MISTAKE = "a mistake of jshost's own; please report it"
 MAX_EVENTS = 64
 LONGEST_SLEEP_S = 3600.0
 DOUBTFUL_S = 0.5
@@ -216,7 +217,7 @@ class Reactor:
         try:
             callback()
         except Exception:
-            logger.exception("a mistake of jshost's own; please report it")
+            logger.exception(MISTAKE)
 
     # Waiting
 
@@ -228,34 +229,45 @@ class Reactor:
             waiter.signal.release()
 
     def enter(self, waiter: Waiter) -> None:
-        """Under the lock, before `wait`: take the lead, or a place among the followers."""
+        """Under the lock, before `wait`: take the lead, or a place among the followers; `settle`.
+
+        It does without a call of `settle`, as every call comes through here.
+        """
         if self._leader is None:
             self._leader = waiter
             self._plan_sleep()
-            return
-        kept_lock.want()
-        if waiter.signal is None:
-            waiter.signal = threading.Lock()
-        waiter.signal.acquire(False)
-        self._followers[waiter] = None
+        else:
+            kept_lock.want()
+            if waiter.signal is None:
+                waiter.signal = threading.Lock()
+            waiter.signal.acquire(False)
+            self._followers[waiter] = None
+        if self._soon or self._posted:
+            self._run_soon()
+        if self.on_leave is not None:
+            self.on_leave()
+        if self._timers and self._timers[0][0] < self._sleeps_until:
+            self._wake()
 
     def wait_after(self, waiter: Waiter, begin: Callable[[], object]) -> None:
         """Call `begin` under the lock, and `wait`; whatever interrupts it, `waiter` has left."""
         try:
             with self.lock:
                 begin()
-                if not waiter.is_done:
+                if waiter.is_done:
+                    self.settle()
+                else:
                     self.enter(waiter)
-                self.settle()
-            self.released()
             self.wait(waiter)
         except BaseException:
             self.leave(waiter)
             raise
 
     def wait(self, waiter: Waiter) -> None:
-        """Sleep until `done(waiter)`, or read for all meanwhile. Without the lock."""
+        """Behind the lock: sleep until `done(waiter)`, or read for all meanwhile."""
         try:
+            if self._after or self._posted:
+                self.released()
             while not waiter.is_done:
                 if self._leader is waiter:
                     self._lead(waiter)
@@ -356,7 +368,10 @@ class Reactor:
             if mask & ~WRITE:
                 callback = self._readers.get(fd)
                 if callback is not None:
-                    self._run(callback)
+                    try:  # as `_run`, which every answer would pay for
+                        callback()
+                    except Exception:
+                        logger.exception(MISTAKE)
             if mask & ~READ:
                 callback = self._writers.get(fd)
                 if callback is not None:

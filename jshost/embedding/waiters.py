@@ -6,7 +6,8 @@ Each is the caller that a pool answers to.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from jshost.client.host import Answer
 from jshost.embedding.engine import Engine
@@ -107,62 +108,52 @@ class AsyncCallWaiter(CallWaiter):
 class _Items(Waiter):
     """What has come of a stream, and has not been read."""
 
-    __slots__ = ("_engine", "_items", "_owed", "_waiting", "has_ended", "pending", "pool")
+    __slots__ = ("_engine", "_items", "_owed", "_tell", "has_ended", "pending", "pool", "refusal")
 
-    def __init__(self, engine: Engine, pool: Pool) -> None:
-        super().__init__()
+    def __init__(self, engine: Engine, pool: Pool, tell: Callable[[Any], None]) -> None:
+        self._tell = tell
+        self.is_done = False
+        self.signal = None
         self.pool = pool
         self.pending: PendingCall | None = None
         self.has_ended = False
         """Whether the last item has come, read or not."""
+        self.refusal: Answer | None = None
+        """What is answered in the place of the stream: an error before anything was sent."""
         self._engine = engine
-        self._waiting: deque[Chunk | Answer] = deque()
-        """What is the reader's."""
-        self._items: list[Chunk | Answer] = []
-        """What has come since; under the lock."""
+        self._items: deque[Chunk | Answer] = deque()
         self._owed = 0
 
     def on_chunk(self, payload: bytes) -> None:
         self._items.append((KNOWN_TYPES[payload[:1]], payload[1:]))
         self._owed += len(payload) + frames.HEADER.size
-        self._tell()
+        if not self.is_done:
+            self._tell(self)
 
     def on_result(self, payload: bytes) -> None:
-        content_type = KNOWN_TYPES.get(payload[:1]) or values.content_type_of(payload)
-        self._end(Answer(content_type, payload[1:]))
-
-    def on_error(self, error: RemoteError) -> None:
-        self._end(Answer.of_error(error))
-
-    def _end(self, answer: Answer) -> None:
         self.pending = None
         self.has_ended = True
+        content_type = KNOWN_TYPES.get(payload[:1]) or values.content_type_of(payload)
+        self._items.append(Answer(content_type, payload[1:]))
+        if not self.is_done:
+            self._tell(self)
+
+    def on_error(self, error: RemoteError) -> None:
+        self.pending = None
+        self.has_ended = True
+        answer = Answer.of_error(error)
+        if not self._items:
+            self.refusal = answer
         self._items.append(answer)
-        self._tell()
+        if not self.is_done:
+            self._tell(self)
 
-    def _tell(self) -> None:
-        raise NotImplementedError
-
-    @property
-    def _has_come(self) -> bool:
-        return bool(self._items) or self.has_ended
-
-    def refusal(self) -> Answer | None:
-        """What is answered in the place of the stream, where nothing was sent before an error."""
-        first = self._items[0]
-        if not isinstance(first, Answer) or first.error is None:
-            return None
-        self._engine.care()
-        return first
-
-    def _take(self) -> Chunk | Answer:
-        """Under the lock: what has come; it makes room for more."""
-        items, self._items = self._items, []
-        self._waiting.extend(items)
-        if self._owed >= CREDIT_BYTES and not self.has_ended and self.pending is not None:
-            self.pool.credit(self.pending, self._owed)
+    def _credit(self) -> None:
+        """Make room for more."""
+        with self._engine.reactor:
+            if not self.has_ended and self.pending is not None:
+                self.pool.credit(self.pending, self._owed)
             self._owed = 0
-        return self._waiting.popleft()
 
     def leave(self) -> None:
         """Stop reading: the function is told. From any thread, and from finalizers."""
@@ -171,15 +162,21 @@ class _Items(Waiter):
 
 
 class StreamWaiter(_Items):
-    """A stream for the thread that reads it."""
+    """A stream for the thread that reads it; a `host.AnswerStream`."""
 
     __slots__ = ()
 
-    def _tell(self) -> None:
-        self._engine.reactor.done(self)
+    def read(self) -> list[Chunk | Answer]:
+        if not self._items:
+            self._wait()
+        if self._owed >= CREDIT_BYTES:
+            self._credit()
+        items, come = [], self._items
+        while come:  # other threads may add to it meanwhile, but only its reader takes
+            items.append(come.popleft())
+        return items
 
-    def wait(self) -> None:
-        """Wait until something has come."""
+    def _wait(self) -> None:
         try:
             self._engine.reactor.wait_after(self, self._look)
         except BaseException:
@@ -187,19 +184,7 @@ class StreamWaiter(_Items):
             raise
 
     def _look(self) -> None:
-        self.is_done = self._has_come
-
-    def read(self) -> Chunk | Answer:
-        if self._waiting:
-            return self._waiting.popleft()
-        if not self._has_come:
-            self.wait()
-        reactor = self._engine.reactor
-        with reactor.lock:
-            item = self._take()
-            reactor.settle()
-        reactor.released()
-        return item
+        self.is_done = bool(self._items)
 
     def close(self) -> None:
         self.leave()
@@ -211,22 +196,22 @@ class AsyncStreamWaiter(_Items):
     __slots__ = ("_future", "_watch")
 
     def __init__(self, engine: Engine, pool: Pool, watch: LoopWatch) -> None:
-        super().__init__(engine, pool)
+        super().__init__(engine, pool, _wake_reader)
         self._watch = watch
         self._future: asyncio.Future[None] | None = None
 
-    def _tell(self) -> None:
+    def wake(self) -> None:
         if self._future is not None:
             self._watch.set_result(self._future)
 
     async def arrive(self) -> None:
         """Await something."""
         try:
-            while not self._has_come:
+            while not self._items:
                 future = self._watch.loop.create_future()
                 with self._engine.reactor:
                     self._future = future
-                    if self._has_come:
+                    if self._items:
                         return
                 await future
         except BaseException:
@@ -235,18 +220,24 @@ class AsyncStreamWaiter(_Items):
         finally:
             self._future = None
 
-    async def read(self) -> Chunk | Answer:
-        if self._waiting:
-            return self._waiting.popleft()
-        if not self._has_come:
+    async def read(self) -> list[Chunk | Answer]:
+        if not self._items:
             await self.arrive()
-        with self._engine.reactor:
-            return self._take()
+        if self._owed >= CREDIT_BYTES:
+            self._credit()
+        items, come = [], self._items
+        while come:  # other threads may add to it meanwhile, but only its reader takes
+            items.append(come.popleft())
+        return items
+
+
+def _wake_reader(waiter: AsyncStreamWaiter) -> None:
+    waiter.wake()
 
 
 class AsyncReader:
-    """A stream as its reader has it, who may leave without a word: the pool knows the answer, but
-    not this."""
+    """A stream as its reader has it: dropping this ends the stream. The pool refers to the
+    `AsyncStreamWaiter`, but not to this."""
 
     def __init__(self, answer: AsyncStreamWaiter) -> None:
         self._answer = answer

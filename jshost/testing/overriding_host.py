@@ -93,13 +93,13 @@ class _Sent:
     def __init__(self, sent: Iterator[Any]) -> None:
         self._values = sent
 
-    def read(self) -> Chunk | Answer:
+    def read(self) -> list[Chunk | Answer]:
         try:
-            return _chunk(next(self._values))
+            return [_chunk(next(self._values))]
         except StopIteration as end:
-            return _success(end.value, STREAM_RESULT)
+            return [_success(end.value, STREAM_RESULT)]
         except RemoteError as error:
-            return _failure(error)
+            return [_failure(error)]
 
     def close(self) -> None:
         if inspect.isgenerator(self._values):
@@ -112,13 +112,13 @@ class _AsyncSent:
     def __init__(self, sent: Any) -> None:
         self._values = sent
 
-    async def read(self) -> Chunk | Answer:
+    async def read(self) -> list[Chunk | Answer]:
         try:
-            return _chunk(await anext(self._values))
+            return [_chunk(await anext(self._values))]
         except StopAsyncIteration:
-            return _success(None, STREAM_RESULT)
+            return [_success(None, STREAM_RESULT)]
         except RemoteError as error:
-            return _failure(error)
+            return [_failure(error)]
 
     async def close(self) -> None:
         await self._values.aclose()

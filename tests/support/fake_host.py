@@ -113,11 +113,11 @@ class Streaming(FakeHost):
         self.call(request)
         return _Awaited(self)
 
-    def read(self) -> Chunk | Answer:
+    def read(self) -> list[Chunk | Answer]:
         item = self.items.pop(0)
         if isinstance(item, Exception):
             raise item
-        return item
+        return [item]
 
     def close(self) -> None:
         self.closed = True
@@ -129,7 +129,7 @@ class _Awaited:
     def __init__(self, host: Streaming) -> None:
         self._host = host
 
-    async def read(self) -> Chunk | Answer:
+    async def read(self) -> list[Chunk | Answer]:
         return self._host.read()
 
     async def close(self) -> None:

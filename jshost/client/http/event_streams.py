@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections import deque
 from typing import TYPE_CHECKING
 
 from jshost.client.host import Answer, Chunk
@@ -25,30 +24,29 @@ def is_event_stream(answer: OpenResponse | AsyncOpenResponse) -> bool:
 
 
 class _Events:
-    """What has come of a stream of events, and has not been read."""
+    """Reads what events say."""
 
     def __init__(self, name: str, managed: Managed) -> None:
         self._name = name
         self._managed = managed
         self._parser = EventParser()
-        self._waiting: deque[tuple[str, bytes]] = deque()
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes) -> list[Chunk | Answer]:
+        """What the events say that `data` completes; others than we know are passed over."""
         if not data:
             raise ConnectionError(f"{self._name}: the stream ended before the function did.")
-        self._waiting.extend(self._parser.feed(data))
-
-    def _next(self) -> Chunk | Answer | None:
-        """What the next event says; None: nothing that this version knows."""
-        event, data = self._waiting.popleft()
-        if event == "chunk":
-            return values.JSON_TYPE, data
+        items: list[Chunk | Answer] = []
         try:
-            return self._read_event(event, data)
+            for event, text in self._parser.feed(data):
+                if event == "chunk":
+                    items.append((values.JSON_TYPE, text))
+                elif (item := self._read_event(event, text)) is not None:
+                    items.append(item)
         except ValueError as error:
             raise UnexpectedResponse(
                 f"{self._name}: the stream is not a jshost host's: {error}"
             ) from error
+        return items
 
     def _read_event(self, event: str, data: bytes) -> Chunk | Answer | None:
         match event:
@@ -73,20 +71,13 @@ class EventStream(_Events):
         super().__init__(name, managed)
         self._response = response
 
-    def read(self) -> Chunk | Answer:
-        while True:
-            while not self._waiting:
-                self._take(self._response.read())
-            item = self._next()
-            if isinstance(item, Answer):
-                self._end()
-            if item is not None:
-                return item
-
-    def _end(self) -> None:
-        """The connection can be kept, once the end of the response has come."""
-        if self._response.read():
-            self._response.close()
+    def read(self) -> list[Chunk | Answer]:
+        items: list[Chunk | Answer] = []
+        while not items:
+            items = self._take(self._response.read())
+        if isinstance(items[-1], Answer) and self._response.read():
+            self._response.close()  # else its end has come, and the connection is kept
+        return items
 
     def close(self) -> None:
         self._response.close()
@@ -99,19 +90,13 @@ class AsyncEventStream(_Events):
         super().__init__(name, managed)
         self._response = response
 
-    async def read(self) -> Chunk | Answer:
-        while True:
-            while not self._waiting:
-                self._take(await self._response.read())
-            item = self._next()
-            if isinstance(item, Answer):
-                await self._end()
-            if item is not None:
-                return item
-
-    async def _end(self) -> None:
-        if await self._response.read():
+    async def read(self) -> list[Chunk | Answer]:
+        items: list[Chunk | Answer] = []
+        while not items:
+            items = self._take(await self._response.read())
+        if isinstance(items[-1], Answer) and await self._response.read():
             await self._response.close()
+        return items
 
     async def close(self) -> None:
         await self._response.close()
