@@ -92,8 +92,8 @@ class Stream(_Values):
                 if ending is None:
                     self._take(source.read())
                 else:
-                    self._source = None
                     self._result = self._call.ending_of(ending)
+                    self._source = None
             except Exception as error:  # noqa: BLE001  raised again, as callers know it
                 failure = self._call.failed(error)
                 self.close()
@@ -152,8 +152,8 @@ class AsyncStream(_Values):
                 if ending is None:
                     self._take(await source.read())
                 else:
-                    self._source = None
                     self._result = self._call.ending_of(ending)
+                    self._source = None
         except Exception as error:  # noqa: BLE001  raised again, as callers know it
             failure = self._call.failed(error)
             await self.aclose()
