@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from support.fake_host import failing_http_host
+from support.fake_host import failing_host
 
 from jshost.exceptions import (
     CODES,
@@ -23,14 +23,14 @@ from jshost.function import Function
 @pytest.mark.parametrize("code", CODES)
 def test_each_error_is_raised_as_its_class(code: str) -> None:
     with pytest.raises(CODES[code][1]) as caught:
-        Function("f", failing_http_host(code)).call()
+        Function("f", failing_host(code)).call()
     assert type(caught.value) is CODES[code][1]
     assert (caught.value.name, caught.value.code) == ("f", code)
 
 
 def test_an_error_shows_the_remote_stack() -> None:
     stack = "TypeError: x is null\n    at f (/site/host.config.js:3:9)"
-    host = failing_http_host(name="TypeError", message="x is null", stack=stack, requestId="7-1")
+    host = failing_host(name="TypeError", message="x is null", stack=stack, requestId="7-1")
     with pytest.raises(FunctionError) as caught:
         Function("f", host).call()
     error = caught.value
@@ -42,7 +42,7 @@ def test_an_error_shows_the_remote_stack() -> None:
 
 def test_the_functions_own_name_stands_in_where_the_envelope_has_none() -> None:
     with pytest.raises(FunctionError) as caught:
-        Function("g", failing_http_host(function=None)).call()
+        Function("g", failing_host(function=None)).call()
     assert caught.value.name == "g"
 
 
@@ -55,7 +55,7 @@ class RenderError(FunctionError):
 
 
 def test_an_exception_of_ones_own_has_the_text_and_the_cause() -> None:
-    function = Function("f", failing_http_host(name="TypeError"), exception_cls=PlainError)
+    function = Function("f", failing_host(name="TypeError"), exception_cls=PlainError)
     with pytest.raises(PlainError) as caught:
         function.call()
     assert str(caught.value) == "f: TypeError: it broke"
@@ -64,7 +64,7 @@ def test_an_exception_of_ones_own_has_the_text_and_the_cause() -> None:
 
 
 def test_a_subclass_of_function_error_has_its_attributes() -> None:
-    host = failing_http_host(name="TypeError", stack="at f", requestId="7-1")
+    host = failing_host(name="TypeError", stack="at f", requestId="7-1")
     with pytest.raises(RenderError) as caught:
         Function("f", host, exception_cls=RenderError).call()
     error = caught.value
@@ -85,4 +85,4 @@ def test_a_subclass_of_function_error_has_its_attributes() -> None:
 )
 def test_only_a_failure_of_the_function_is_raised_as_it(code: str, cls: type[RemoteError]) -> None:
     with pytest.raises(cls):
-        Function("f", failing_http_host(code), exception_cls=PlainError).call()
+        Function("f", failing_host(code), exception_cls=PlainError).call()
