@@ -17,7 +17,7 @@ from jshost.exceptions import ConfigError
 __all__ = ["JSHostConfig"]
 
 RELOADED_BY = ("RUN_MAIN", "WERKZEUG_RUN_MAIN")
-"""What the reloaders of runserver and runserver_plus say to the process that they start anew."""
+"""What the reloaders of runserver and runserver_plus say to a process that they have restarted."""
 
 
 class JSHostConfig(AppConfig):  # type: ignore[misc]  # Django has no types
@@ -47,7 +47,7 @@ def _reread_settings(*, setting: str, **_: Any) -> None:
 
 
 def is_reloaded() -> bool:
-    """Whether a reloader starts this process anew whenever a file changes."""
+    """Whether a reloader restarts this process when a file changes."""
     return any(os.environ.get(name) == "true" for name in RELOADED_BY)
 
 

@@ -43,8 +43,9 @@ class _Values:
 
     def _take(self, items: list[Chunk | Answer]) -> None:
         """Keep what has come. Raises: UnexpectedResponse: it cannot be read."""
-        if isinstance(items[-1], Answer):
-            self._ending = items.pop()  # type: ignore[assignment]
+        if isinstance(last := items[-1], Answer):
+            self._ending = last
+            del items[-1]
         try:
             types, contents = zip(*items, strict=True) if items else ((), ())
             if types.count(values.JSON_TYPE) == len(types):

@@ -34,7 +34,7 @@ def embedded(
 
     Returns:
         The host, for ``with`` and ``async with``; without them, its workers end when it is closed,
-        when nobody refers to it any more, or with the program.
+        when nothing refers to it any more, or with the program.
 
     Raises:
         ConfigError: there is no such file, an option is wrong, or there is no Node. That a file

@@ -1,4 +1,4 @@
-"""The workers that a program owns: started, driven and ended by whichever thread is there.
+"""The workers that a program owns: started, driven and ended by the threads that call them.
 
 Runs in: programs that embed a host.
 """
@@ -48,10 +48,10 @@ EXIT_S = 2.0
 
 
 class Engine:
-    """One process's pools and what drives them.
+    """One process's workers and what drives them.
 
     Args:
-        make_registry: makes the pools for a reactor, and for the lines that functions print.
+        make_registry: makes the pools, for the engine's reactor and its `on_line`.
         first: the first worker, where it was spawned before.
     """
 
@@ -113,10 +113,10 @@ class Engine:
         """What functions print goes where the program prints."""
         self.reactor.call_unlocked(lambda: _print(level, line.text))
 
-    # Nobody waits
+    # Calls that are left
 
     def cancel(self, call: AnyCall) -> None:
-        """Nobody waits for a call's answer any more; its function is told."""
+        """Drop a call whose answer is not waited for any more; its function hears of it."""
         pending, call.pending = call.pending, None
         if pending is not None:
             self.reactor.run(lambda: self._cancel(call.pool, pending))
@@ -137,7 +137,7 @@ class Engine:
 
     def care(self) -> None:
         """See cancelled calls and dead workers to their end, in a thread that lives as long as that
-        takes: nobody else may wait for anything meanwhile."""
+        takes: there may be no other thread that waits for anything."""
         self.reactor.run(self._care)
 
     def _care(self) -> None:
@@ -253,7 +253,7 @@ def _print(level: int, text: str) -> None:
     try:
         stream.write(text + "\n")
         stream.flush()
-    except (OSError, ValueError) as error:  # closed, or a pipe that nobody reads any more
+    except (OSError, ValueError) as error:  # closed, or a pipe without a reader
         logger.debug("a line that a function printed is lost: %s", error)
 
 

@@ -84,14 +84,14 @@ class LoopWatch:
             self._pump()
 
     def set_result(self, future: asyncio.Future[None]) -> None:
-        """Under the lock, in any thread: wake whoever awaits the future."""
+        """Under the lock, in any thread: wake the task that awaits the future."""
         if threading.get_ident() == self.thread_id:
             _wake(future)
         else:
             self.call_threadsafe(lambda: _wake(future))
 
     def call_threadsafe(self, callback: Callable[[], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits on it
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and no task waits on it
             self.loop.call_soon_threadsafe(callback)
 
     def detach(self, then: Callable[[], None]) -> None:

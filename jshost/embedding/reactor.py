@@ -1,4 +1,4 @@
-"""A loop without a thread of its own: whoever waits reads for all (leader and followers).
+"""A loop without a thread of its own: a thread that waits reads for all (leader and followers).
 
 Runs in: programs that own workers.
 
@@ -48,7 +48,7 @@ FRESH_S = 0.002
 
 
 class Waiter:
-    """Somebody who waits for one thing at a time, in a thread."""
+    """A thread that waits for one thing at a time."""
 
     __slots__ = ("is_done", "signal")
 
@@ -189,7 +189,7 @@ class Reactor:
             self._settle_posted()
 
     def post(self, callback: Callback) -> None:
-        """Have it called under the lock, soon, by somebody: for finalizers, which may run in a
+        """Have it called under the lock, soon, in any thread: for finalizers, which may run in a
         thread that holds the lock."""
         self._posted.append(callback)
         self._settle_posted()
@@ -210,7 +210,7 @@ class Reactor:
     def _run_soon(self) -> None:
         for queue in (self._posted, self._soon):
             while queue:
-                self._run(queue[0])  # after Ctrl-C in mid-work, whoever has the lock next does it
+                self._run(queue[0])  # after Ctrl-C in mid-work, the next with the lock does it
                 queue.popleft()
 
     def _run(self, callback: Callback) -> None:
@@ -321,7 +321,7 @@ class Reactor:
                 self._plan_sleep()
 
     def leave(self, waiter: Waiter) -> None:
-        """Wait no more, whatever for: somebody else takes the lead."""
+        """Stop waiting: another thread takes the lead."""
         with self.lock:
             self._followers.pop(waiter, None)
             if self._leader is waiter:
@@ -354,7 +354,7 @@ class Reactor:
         self._dispatch(self._poller.poll(0, MAX_EVENTS))
 
     def refresh(self) -> None:
-        """Under the lock: `pump`, unless somebody has just looked, or is looking."""
+        """Under the lock: `pump`, unless a thread has just looked, or is looking."""
         if self._leader is None and time.monotonic() - self._polled_at > FRESH_S:
             self.pump()
 
@@ -398,7 +398,7 @@ class Reactor:
     # The end
 
     def close(self) -> None:
-        """Close its own descriptors; nobody waits any more. In a forked child: our copies."""
+        """Close its own descriptors, once no thread waits. In a forked child: our copies."""
         if self.is_closed:
             return
         self.is_closed = True

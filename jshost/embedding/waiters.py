@@ -1,6 +1,7 @@
-"""Who waits for a call's answer: a thread or a task. Runs in: programs that embed a host.
+"""A thread or a task that waits for a call's answer. Runs in: programs that embed a host.
 
-Each is the caller that a pool answers to.
+Each is the caller that a pool answers to. Threads and tasks share what they do with an answer, and
+differ in how they wait and how they are woken.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class CallWaiter(Waiter):
         self._engine.reactor.done(self)
 
     def leave(self) -> None:
-        """Nobody waits for it any more: the call is cancelled."""
+        """Wait no more: the call is cancelled."""
         self._engine.reactor.leave(self)
         self._engine.cancel(self)
 

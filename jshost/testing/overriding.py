@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class override_function:
-    """Answer in the place of a function, whoever calls it and on whichever host.
+    """Answer in the place of a function, for all its callers and on any host.
 
     A context manager and a decorator, for functions, ``async def`` functions, and classes, whose
     test methods it decorates. It covers `call`, `acall`, `send_request`, `stream`, `astream`,
