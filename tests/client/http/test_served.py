@@ -181,7 +181,7 @@ def test_an_envelope_is_raised_as_its_class(code: str) -> None:
 
 def test_an_error_names_the_log_of_a_managed_host() -> None:
     host = failing_http_host("worker_died")
-    host._managed = {"logfile": "/logs/host.log"}
+    host._managed.held = {"logfile": "/logs/host.log"}
     with pytest.raises(ProcessError, match=r"\nThe host's log: /logs/host\.log"):
         Function("f", host).call()
 
