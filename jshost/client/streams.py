@@ -77,7 +77,9 @@ class Stream(_Values):
         self._waiting = deque()
         self._source: AnswerStream | None = None
         if isinstance(source, Answer):
-            self._result = call.result_of(source)
+            answers = [source]
+            del source  # its error would refer to itself, by way of this frame
+            self._result = call.result_of(answers.pop())
         else:
             self._source = source
 
@@ -176,7 +178,9 @@ class AsyncStream(_Values):
         self._begin = None
         source = await begin()
         if isinstance(source, Answer):
-            self._result = self._call.result_of(source)
+            answers = [source]
+            del source  # as in `Stream`
+            self._result = self._call.result_of(answers.pop())
         else:
             self._source = source
 
