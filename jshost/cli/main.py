@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import click
 
+from jshost.cli.first_config import init
 from jshost.cli.managed import COMMANDS
 from jshost.cli.reload import reload as reload_command
 from jshost.cli.top import top
@@ -68,9 +69,8 @@ def main() -> None:
     """
 
 
-for _command in (*COMMANDS, reload_command):
+for _command in (*COMMANDS, init, reload_command, top):
     main.add_command(_command)
-main.add_command(top)
 
 
 def _option_flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -337,53 +337,3 @@ def _show_status(url: str, status: dict[str, Any]) -> None:
             f"  worker {worker['number']}   pid {worker['pid']}  {worker['state']}  "
             f"{worker['calls']} in flight  {Path(worker['configFile']).name}"
         )
-
-
-FIRST_PYTHON = '''\
-"""The functions of this project. Serve them with: jshost serve host.config.py"""
-
-
-def hello_world(name="World"):
-    return f"Hello, {name}!"
-
-
-functions = {
-    "hello_world": hello_world,
-}
-'''
-
-FIRST_JAVASCRIPT = """\
-// The functions of this project. Serve them with: jshost serve host.config.js
-module.exports = {
-  functions: {
-    hello_world: ({name = 'World'}) => `Hello, ${name}!`,
-  },
-};
-"""
-
-
-@main.command()
-@click.option("--js", "language", flag_value="js", help="Write a host.config.js.")
-@click.option("--python", "language", flag_value="py", help="Write a host.config.py (the default).")
-def init(language: str | None) -> None:
-    """Write a first config file into this folder; never overwrites one."""
-    suffix = language or "py"
-    if suffix == "js" and _is_module_package():
-        suffix = "cjs"
-    path = Path(f"host.config.{suffix}")
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(FIRST_PYTHON if suffix == "py" else FIRST_JAVASCRIPT)
-    except FileExistsError:
-        raise ConfigError(f"{path} exists already; it was left as it is.") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
-    click.echo(f"Wrote {path}. Next:\n  jshost serve {path}\n  jshost call hello_world name=Foo")
-
-
-def _is_module_package() -> bool:
-    try:
-        package = json.loads(Path("package.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(package, dict) and package.get("type") == "module"

@@ -1,22 +1,19 @@
-"""What `jshost top` shows: rates and durations out of a host's counters. Runs in: command line.
+"""Rates and durations from a host's counters, for `jshost top`. Runs in: command line.
 
-Without I/O: two answers of `/metrics` and `/status` go in, tables and lines of text come out.
+Without I/O: answers of `/metrics` and `/status` go in, a description of the host comes out.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-__all__ = ["Snapshot", "describe", "lines_of", "quantile"]
+__all__ = ["Snapshot", "describe", "quantile"]
 
 NOT_CALLS = ("ok", "not_modified")
 """Outcomes that are no errors."""
-SEEN = ("in_flight", "calls_per_s", "calls")
-"""What functions are sorted by."""
 
 
 @dataclass
@@ -25,8 +22,8 @@ class Snapshot:
 
     Attributes:
         at: when, in seconds of a monotonic clock.
-        outcomes: how many calls ended how, by function and outcome.
-        buckets: how many took so long or less, by function; pairs of seconds and numbers.
+        outcomes: numbers of calls, by function and outcome.
+        buckets: pairs of seconds and the number of calls that took so long or less, by function.
         in_flight: by function.
         values: metrics without labels, by name.
     """
@@ -103,10 +100,10 @@ def _totals(outcomes: Mapping[str, float]) -> tuple[float, float]:
 
 
 def quantile(share: float, buckets: list[tuple[float, float]]) -> float | None:
-    """So many seconds did this share of the calls take at most, read off a histogram.
+    """Seconds that this share of the calls took at most, read off a histogram.
 
     Args:
-        buckets: pairs of upper bound and how many took so long or less.
+        buckets: pairs of an upper bound and the number of calls that took so long or less.
     """
     total = buckets[-1][1] if buckets else 0
     if total <= 0:
@@ -122,96 +119,3 @@ def quantile(share: float, buckets: list[tuple[float, float]]) -> float | None:
 
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
-
-
-# As text
-
-
-def lines_of(hosts: Mapping[str, Mapping[str, Any] | str], width: int) -> list[str]:
-    """All hosts, by URL, as lines of at most `width` columns; of one that does not answer, why."""
-    lines: list[str] = []
-    for url, found in hosts.items():
-        if lines:
-            lines.append("")
-        if isinstance(found, str):
-            lines += [url, f"  {found}"]
-        else:
-            lines += _host_lines(url, found)
-    return [_fit(line, width) for line in lines]
-
-
-def _host_lines(url: str, found: Mapping[str, Any]) -> list[str]:
-    state = "ready" if found["ready"] else "NOT READY"
-    head = (
-        f"{url}  pid {found['pid']}  {state}  up {_age(found['uptime'])}  "
-        f"{found['connections']} connections  {found['queued']} queued  "
-        f"lag {_number(found['lagMs'])} ms  {_megabytes(found['memory'])}"
-    )
-    functions = sorted(found["functions"], key=lambda each: [-each[name] for name in SEEN])
-    rows = [
-        (
-            each["name"],
-            _number(each["calls_per_s"]),
-            _number(each["errors_per_s"]),
-            _number(each["p50_ms"]),
-            _number(each["p95_ms"]),
-            str(each["in_flight"]),
-            str(each["calls"]),
-            str(each["errors"]),
-        )
-        for each in functions
-    ]
-    titles = ("FUNCTION", "CALLS/S", "ERR/S", "P50 MS", "P95 MS", "IN FLIGHT", "CALLS", "ERRORS")
-    workers = [
-        (
-            f"{Path(each['configFile']).name} {each['number']}",
-            str(each["pid"]),
-            each["state"],
-            _megabytes(each.get("memory")),
-            str(each["calls"]),
-        )
-        for each in found["workers"]
-    ]
-    return [
-        head,
-        *_table(titles, rows),
-        *_table(("WORKER", "PID", "STATE", "MEMORY", "IN FLIGHT"), workers),
-    ]
-
-
-def _table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """Columns as wide as they must be; the first to the left, the others to the right."""
-    cells = [titles, *(tuple(map(_printable, row)) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  " + "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
-        for row in cells
-    ]
-
-
-def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else "?" for each in text)
-
-
-def _fit(line: str, width: int) -> str:
-    line = _printable(line)
-    return line if len(line) <= width else line[: max(width - 1, 0)] + "…"
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _megabytes(size: int | None) -> str:
-    return "-" if not size else f"{size / 1e6:.0f} MB"
-
-
-def _age(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

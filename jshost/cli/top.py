@@ -1,4 +1,4 @@
-"""The command ``jshost top``: what running hosts do, live. Runs in: command line."""
+"""The command ``jshost top``, which shows running hosts live. Runs in: command line."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 @click.option("--once", is_flag=True, help="Print one look, of so many seconds, and end.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="Print each look as a line of JSON.")
 def top(url: str | None, interval: float, once: bool, as_json: bool) -> None:
-    """Show what running hosts do: calls, errors, durations, workers.
+    """Show running hosts: calls, errors, durations, workers.
 
     In a terminal it goes on until q or Ctrl-C. Where the output is no terminal, each look is
     printed below the last one. Durations are those of the last interval, or of all calls where it
@@ -65,7 +65,7 @@ def top(url: str | None, interval: float, once: bool, as_json: bool) -> None:
 
 
 class _Watch:
-    """The hosts, and what they said at the last two looks."""
+    """The hosts, and their answers at the last two looks."""
 
     def __init__(self, url: str | None) -> None:
         self._url = url
@@ -79,7 +79,7 @@ class _Watch:
         return bool(self._now)
 
     def look(self) -> None:
-        """Ask all hosts; those that came meanwhile, too."""
+        """Ask all hosts, also those that are new."""
         hosts = self._hosts()
         self._before, before = self._now, self._before
         self._now, self.problems = {}, {}
@@ -138,7 +138,7 @@ def _ask(host: JSHost) -> Snapshot:
 
 
 def _print(watch: _Watch, interval: float, once: bool, as_json: bool) -> None:
-    from jshost.cli.rates import lines_of
+    from jshost.cli.host_table import lines_of
 
     while True:
         time.sleep(interval)
@@ -190,7 +190,7 @@ def _wait(due: float, resized: int) -> tuple[str, bool]:
 
 
 def _draw(watch: _Watch) -> None:
-    from jshost.cli.rates import lines_of
+    from jshost.cli.host_table import lines_of
 
     size = os.get_terminal_size(sys.stdout.fileno())  # not COLUMNS: it may be an old one
     lines = lines_of(watch.described(), size.columns)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from jshost.cli.rates import Snapshot, describe, lines_of, quantile
+from jshost.cli.host_table import lines_of
+from jshost.cli.rates import Snapshot, describe, quantile
 
 STATUS: dict[str, Any] = {
     "pid": 7,
