@@ -8,8 +8,8 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from jshost.embedding.dispatcher import Dispatcher
 from jshost.embedding.engine import EXIT_S, Engine
+from jshost.embedding.submitter import Submitter
 from jshost.exceptions import ConfigError, ConnectionError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class EmbeddedHost:
     def __init__(
         self, source: Source, options: Mapping[str, Any], first: WorkerProcess | None = None
     ) -> None:
-        self._dispatcher: Dispatcher | None = None
+        self._submitter: Submitter | None = None
         """To the workers of this process, once there are any."""
         self._source = source
         self._options = dict(options)
@@ -95,7 +95,7 @@ class EmbeddedHost:
             return engine.registry.workers()
 
     def __repr__(self) -> str:
-        engine = self._dispatcher.engine if self._dispatcher is not None else None
+        engine = self._submitter.engine if self._submitter is not None else None
         if self._is_closed:
             state = "closed"
         elif engine is None:
@@ -133,22 +133,22 @@ class EmbeddedHost:
     # What a `Function` asks for; see `jshost.client.host.Host`
 
     def call(self, request: CallRequest) -> Answer:
-        dispatcher = self._dispatcher
-        if dispatcher is None or not dispatcher.engine.is_loaded:
-            dispatcher = self._loaded()
-        return dispatcher.call(request)
+        submitter = self._submitter
+        if submitter is None or not submitter.engine.is_loaded:
+            submitter = self._loaded()
+        return submitter.call(request)
 
     async def acall(self, request: CallRequest) -> Answer:
-        dispatcher = self._dispatcher
-        if dispatcher is None or not dispatcher.engine.is_loaded:
-            dispatcher = await self._aloaded()
-        return await dispatcher.acall(request)
+        submitter = self._submitter
+        if submitter is None or not submitter.engine.is_loaded:
+            submitter = await self._aloaded()
+        return await submitter.acall(request)
 
     def stream(self, request: CallRequest) -> AnswerStream | Answer:
-        dispatcher = self._dispatcher
-        if dispatcher is None or not dispatcher.engine.is_loaded:
-            dispatcher = self._loaded()
-        return dispatcher.stream(request)
+        submitter = self._submitter
+        if submitter is None or not submitter.engine.is_loaded:
+            submitter = self._loaded()
+        return submitter.stream(request)
 
     async def astream(self, request: CallRequest) -> AsyncAnswerStream | Answer:
         return await (await self._aloaded()).astream(request)
@@ -165,9 +165,9 @@ class EmbeddedHost:
         """End the workers; calls in flight have `timeout_s` seconds to finish."""
         with self._lock:
             self._is_closed = True
-            dispatcher, self._dispatcher = self._dispatcher, None
-        if dispatcher is not None:
-            dispatcher.engine.close(timeout_s)
+            submitter, self._submitter = self._submitter, None
+        if submitter is not None:
+            submitter.engine.close(timeout_s)
 
     async def aclose(self, timeout_s: float = EXIT_S) -> None:
         """As `close`, without blocking the loop."""
@@ -197,58 +197,58 @@ class EmbeddedHost:
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
 
-    def _started(self, first: WorkerProcess | None = None) -> Dispatcher:
+    def _started(self, first: WorkerProcess | None = None) -> Submitter:
         """The way to the workers of this process."""
         with self._lock:
             if self._is_closed:
                 raise ConnectionError(f"{self._source.name}: this embedded host is closed.")
-            if self._dispatcher is None:
+            if self._submitter is None:
                 source, options = self._source, self._options
                 engine = Engine(lambda engine: source.registry(engine, options), first)
-                self._dispatcher = Dispatcher(engine)
+                self._submitter = Submitter(engine)
                 weakref.finalize(self, engine.close_soon).atexit = False
-            return self._dispatcher
+            return self._submitter
 
-    def _loaded(self) -> Dispatcher:
+    def _loaded(self) -> Submitter:
         """As `_started`, once they have loaded. Raises: ConfigError: they do not."""
-        dispatcher = self._dispatcher or self._started()
-        engine = dispatcher.engine
+        submitter = self._submitter or self._started()
+        engine = submitter.engine
         if not engine.is_loaded:
             try:
-                self._check(dispatcher, engine.load)
+                self._check(submitter, engine.load)
             except ConfigError:
                 if not engine.was_interrupted:
                     raise
                 return self._loaded()
-        return dispatcher
+        return submitter
 
-    async def _aloaded(self) -> Dispatcher:
-        dispatcher = self._dispatcher or self._started()
-        engine = dispatcher.engine
+    async def _aloaded(self) -> Submitter:
+        submitter = self._submitter or self._started()
+        engine = submitter.engine
         if not engine.is_loaded:
             watch = engine.watch()
             future = watch.loop.create_future()
             with engine.reactor:
                 engine.when_loaded(lambda: watch.set_result(future))
             await future
-            self._check(dispatcher, engine.raise_failure)
-        return dispatcher
+            self._check(submitter, engine.raise_failure)
+        return submitter
 
-    def _check(self, dispatcher: Dispatcher, load: Callable[[], None]) -> None:
+    def _check(self, submitter: Submitter, load: Callable[[], None]) -> None:
         """After a failed load the next call tries again: the config may have been mended."""
         try:
             load()
         except ConfigError:
             with self._lock:
-                if self._dispatcher is dispatcher:
-                    self._dispatcher = None
-            dispatcher.engine.close(0)
+                if self._submitter is submitter:
+                    self._submitter = None
+            submitter.engine.close(0)
             raise
 
     def after_fork(self) -> None:
         """In a forked child: the workers are the parent's."""
         self._lock = threading.Lock()
-        self._dispatcher = None
+        self._submitter = None
 
 
 _hosts: weakref.WeakSet[EmbeddedHost] = weakref.WeakSet()

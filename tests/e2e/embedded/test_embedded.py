@@ -400,8 +400,8 @@ def test_a_cancelled_batch_begins_no_more_calls(
     usual, held = Batch.cancel, []
 
     def cancel(batch: Batch, cancel_call: Any) -> None:
-        assert host._dispatcher is not None
-        held.append(host._dispatcher.engine.reactor.lock.locked())
+        assert host._submitter is not None
+        held.append(host._submitter.engine.reactor.lock.locked())
         usual(batch, cancel_call)
 
     monkeypatch.setattr(Batch, "cancel", cancel)

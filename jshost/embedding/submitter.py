@@ -1,4 +1,4 @@
-"""Hands calls to pools, and waits for their answers. Runs in: programs that embed a host."""
+"""Submits calls to pools, and waits for their answers. Runs in: programs that embed a host."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from jshost.client.host import AnswerStream, AsyncAnswerStream, BatchRequest, CallRequest
     from jshost.pool.registry import Route
 
-__all__ = ["Dispatcher"]
+__all__ = ["Submitter"]
 
 
-class Dispatcher:
-    """Hands calls to an engine's workers; its methods are those of `jshost.client.host.Host`.
+class Submitter:
+    """Submits calls to an engine's workers; its methods are those of `jshost.client.host.Host`.
 
     `call` and `acall` are twins, as are `stream` and `astream`: they share `_begin`, and a common
     flow around it would cost a tiny call two Python calls of 44.
