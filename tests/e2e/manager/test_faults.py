@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -260,8 +259,8 @@ def test_signals_for_the_programs_group_do_not_reach_the_manager(user: User, num
 
 def test_the_starting_program_need_not_wait_for_its_manager(user: User) -> None:
     """Whoever reads the program's output to its end does not wait for the manager's."""
+    user.write("host.config.py", CONFIG.replace("disconnect_timeout = 0.5", ""))
     code = managing.LINES.partition("for line")[0] + "print(answer('count', {}))"
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=user.folder,
@@ -273,4 +272,4 @@ def test_the_starting_program_need_not_wait_for_its_manager(user: User) -> None:
         check=True,
     )
     assert "{'result': 1}" in done.stdout
-    assert user.processes(), f"the host is still warm after {time.monotonic() - began:.1f} s"
+    assert user.processes(), "the host is still warm"
