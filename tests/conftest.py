@@ -40,6 +40,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what is real; a module's tests share a worker, and the longest modules come first."""
+    # For the processes of tests: bytecode is known by the second and the size of its source, and
+    # a test rewrites a config sooner. pytest itself may write, so not before here.
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     for item in items:
         folder, *_ = item.path.relative_to(_TESTS).parts
         if folder in ("e2e", "faults"):

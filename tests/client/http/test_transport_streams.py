@@ -283,6 +283,9 @@ def test_a_stream_without_a_limit_has_none(to: Connect) -> None:
         assert read_all(opened(transport, None)) == b"late"
 
 
+@pytest.mark.filterwarnings(
+    "ignore:coroutine method 'aclose' of 'HTTP11:RuntimeWarning"
+)  # httpcore's
 def test_a_reader_that_does_not_read_holds_up_the_server(to: Connect) -> None:
     """What it has not asked for stays where it is: at the other end."""
     sent = 0
