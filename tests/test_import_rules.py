@@ -222,6 +222,15 @@ def test_an_embedded_host_needs_no_http() -> None:
     assert breaches(modules, lambda name: not belongs(name, forbidden)) == []
 
 
+def test_only_the_served_host_knows_http() -> None:
+    """What stands above the seam `jshost.client.host.Host`, and the hosts that are in process."""
+    forbidden = ["jshost.client.http", "jshost.protocol.events", "base64", "hashlib", "http"]
+    modules = [name for name in inside("jshost.client") if not belongs(name, forbidden)]
+    modules += [*inside("jshost.embedding"), "jshost.testing.overriding_host"]
+    assert "jshost.client.function" in modules
+    assert breaches(modules, lambda name: not belongs(name, forbidden)) == []
+
+
 def test_pools_are_driven_by_any_loop() -> None:
     modules = [*inside("jshost.pool"), "jshost.embedding.reactor"]
     assert breaches(modules, lambda name: top(name) != "asyncio") == []

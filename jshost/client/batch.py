@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jshost.client import hooks
 from jshost.client.call import report_call, timed_out
-from jshost.client.hooks import OutgoingCall
 from jshost.client.host import NO_HEADERS, BatchAnswer, BatchRequest, DeadlinePassed
 from jshost.client.settings import settings
 from jshost.client.verbosity import FUNCTION_CALL
@@ -17,7 +17,7 @@ from jshost.protocol.multipart import Run
 
 if TYPE_CHECKING:
     from jshost.client.call import Callee
-    from jshost.client.host import AnswerRun, Host
+    from jshost.client.host import Host
 
 __all__ = ["abatch", "batch"]
 
@@ -138,7 +138,7 @@ class _Group:
         self._functions: list[Callee] = []
         self._began = 0.0
         self._is_over = False
-        self._hooked: OutgoingCall | None = None
+        self._hooked: hooks.OutgoingCall | None = None
         self._answer: BatchAnswer | None = None
 
     def add(self, index: int, function: Callee, content_type: str, body: bytes) -> None:
@@ -156,10 +156,11 @@ class _Group:
         names = {run.name for run in self.runs}
         name = names.pop() if len(names) == 1 else "batch"
         self._began = time.monotonic()
-        self._hooked = hooked = OutgoingCall.begin(name, {}, self.timeout_s)
-        return BatchRequest(
-            self.runs, self.timeout_s, NO_HEADERS if hooked is None else hooked.headers
-        )
+        if not (hooks.before or hooks.after):
+            return BatchRequest(self.runs, self.timeout_s)
+        self._hooked = hooks.OutgoingCall.begin(name, {}, self.timeout_s)
+        headers = NO_HEADERS if self._hooked is None else self._hooked.headers
+        return BatchRequest(self.runs, self.timeout_s, headers)
 
     def take(self, answer: BatchAnswer) -> None:
         """Read the answers. Raises: UnexpectedResponse: they are not those of the calls."""
@@ -169,7 +170,9 @@ class _Group:
         if answer.error is not None:
             self._fail(answer.error)
             return
-        count, wanted = _count(answer.runs), len(self._indices)
+        count, wanted = 0, len(self._indices)
+        for _, contents, errors in answer.runs:
+            count += len(contents) + len(errors)
         if count != wanted:
             raise UnexpectedResponse(f"batch: {count} answers came for {wanted} calls")
         found: list[Any] = []
@@ -213,10 +216,6 @@ class _Group:
         hooked, self._hooked = self._hooked, None
         if hooked is not None:
             hooked.end(error)
-
-
-def _count(runs: Sequence[AnswerRun]) -> int:
-    return sum(len(contents) + len(errors) for _, contents, errors in runs)
 
 
 def _decoded(content_type: str, contents: Sequence[bytes]) -> list[Any]:
