@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jshost.protocol.version import __version__ as __version__
-
 __all__ = [
     "BaseController",
     "ConfigError",
@@ -50,11 +48,13 @@ if TYPE_CHECKING:
     )
     from jshost.function import Function
     from jshost.host import JSHost
+    from jshost.protocol.version import __version__ as __version__
     from jshost.worker.caching import cacheable
     from jshost.worker.context import current_call
     from jshost.worker.controllers import BaseController
 
 _HOMES = {
+    "__version__": "jshost.protocol.version",
     "BaseController": "jshost.worker.controllers",
     "Function": "jshost.function",
     "JSHost": "jshost.host",
@@ -72,7 +72,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for, and only that: a worker needs no client, a client no worker."""
-    if name not in __all__:
+    if name not in __all__ and name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 

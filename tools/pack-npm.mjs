@@ -46,7 +46,7 @@ function copyPython() {
     const target = path.join(copy, path.relative(root, file));
     mkdirSync(path.dirname(target), {recursive: true});
     cpSync(file, target);
-    if (name !== 'jshost') toDo.push(...importsOf(file)); // whose imports are by name, but for the version
+    if (name !== 'jshost') toDo.push(...importsOf(file)); // the package itself imports by name, when asked
   }
   return [...done].map((file) => path.relative(root, file)).sort();
 }
