@@ -1,7 +1,7 @@
 // @ts-check
 /** The options of a private Python: those of config files, and the program's own. Runs in: programs that own Python workers. */
 
-import {policyOf} from './scheduling/decisions.mjs';
+import {policyOf} from './scheduling/policy.mjs';
 import {ConfigError} from '../exceptions.mjs';
 
 const SIZE = /^(\d+(?:\.\d+)?)\s*([kmg]?)b?$/i;

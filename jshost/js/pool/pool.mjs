@@ -5,7 +5,7 @@
  */
 
 import {now, until} from './clock.mjs';
-import {Refused} from './scheduling/decisions.mjs';
+import {Refused} from './scheduling/actions.mjs';
 import {FrameError, Kind, joinCall} from '../protocol/frames.mjs';
 import {LONGEST_TIMER_MS} from '../protocol/timeout.mjs';
 import {MemoryWatch} from './memory.mjs';
@@ -59,7 +59,7 @@ export class Pool {
 
   /**
    * @param {import('./process.mjs').Launch} launch
-   * @param {import('./scheduling/decisions.mjs').Policy} policy
+   * @param {import('./scheduling/policy.mjs').Policy} policy
    * @param {import('../embedding/anchor.mjs').Anchor} anchor keeps the program running while somebody waits
    * @param {Listener} listener
    */
@@ -94,7 +94,7 @@ export class Pool {
     });
   }
 
-  /** @param {import('./scheduling/decisions.mjs').Policy} policy */
+  /** @param {import('./scheduling/policy.mjs').Policy} policy */
   setPolicy(policy) {
     this.#act(this.scheduler.setPolicy(policy, now()));
     this.#memory.start();
@@ -192,7 +192,7 @@ export class Pool {
     return pending;
   }
 
-  /** @param {Extract<import('./scheduling/decisions.mjs').Action, {do: 'fail'}>} action */
+  /** @param {Extract<import('./scheduling/actions.mjs').Action, {do: 'fail'}>} action */
   #fail({call, code, worker}) {
     const pending = this.#forget(call);
     if (pending === undefined) return;
@@ -294,13 +294,13 @@ export class Pool {
 
   // What the scheduler decides
 
-  /** @param {import('./scheduling/decisions.mjs').Action[]} actions */
+  /** @param {import('./scheduling/actions.mjs').Action[]} actions */
   #act(actions) {
     for (const action of actions) this.#carryOut(action);
     this.#planTick();
   }
 
-  /** @param {import('./scheduling/decisions.mjs').Action} action */
+  /** @param {import('./scheduling/actions.mjs').Action} action */
   #carryOut(action) {
     if (action.do === 'spawn') return this.#spawn(action.worker);
     if (action.do === 'fail') return this.#fail(action);

@@ -49,7 +49,7 @@ export class Pools {
 
   get workers() {
     return [...this.#pools.values()].flatMap(({workers, scheduler}) =>
-      [...scheduler.workers.values()].map(({number, state, calls}) => ({pid: workers.get(number)?.process.pid, state, calls: calls.size})));
+      [...scheduler.workers.values()].map(({number, phase, calls}) => ({pid: workers.get(number)?.process.pid, state: phase, calls: calls.size})));
   }
 
   /** @param {string} name */

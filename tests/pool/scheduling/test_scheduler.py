@@ -5,6 +5,7 @@ Its invariants are in test_scheduler_properties.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -17,7 +18,7 @@ from support.paths import VECTORS_FOLDER
 
 from jshost.pool.options import camel_case
 from jshost.pool.scheduling import states
-from jshost.pool.scheduling.actions import RESTART_REASONS, Action, Fail, Kill, Refused, Spawn
+from jshost.pool.scheduling.actions import RESTART_REASONS, Action, Fail, Refused, Spawn
 from jshost.pool.scheduling.policy import Policy
 from jshost.pool.scheduling.scheduler import Scheduler
 from jshost.pool.scheduling.states import TRANSITIONS, IllegalTransition, State
@@ -108,35 +109,6 @@ def test_the_vectors_speak_of_everything() -> None:
     assert VECTORS["defaults"] == defaults
 
 
-def test_an_attempt_to_recycle_is_not_the_end_of_a_worker_that_is_held() -> None:
-    """The one that was started for it is ready, but lost: it will not take its place."""
-    scheduler = Scheduler(Policy(max_memory=100))
-    scheduler.start(0.0)
-    scheduler.worker_ready(1, 0.0)
-    scheduler.memory(1, 50, 0.0)
-    assert scheduler.memory(1, 160, 10.0) == [Spawn(2)]
-    scheduler.worker_lost(2)
-    assert scheduler.worker_ready(2, 10.1) == []
-    assert scheduler.worker_gone(2, 10.2) == []
-    assert scheduler.submit(1, math.inf, 10.3) == 1
-
-
-def test_a_worker_that_is_held_and_hangs_is_replaced() -> None:
-    """As each worker that keeps a cancelled call, and by the one that was started for it."""
-    scheduler = Scheduler(Policy(max_memory=100))
-    scheduler.start(0.0)
-    scheduler.worker_ready(1, 0.0)
-    scheduler.memory(1, 50, 0.0)
-    assert scheduler.submit(1, math.inf, 10.0) == 1
-    assert scheduler.memory(1, 160, 10.0) == [Spawn(2)]
-    scheduler.cancel(1, 10.1)
-    assert scheduler.tick(10.6) == []
-    assert scheduler.restarts == {"unresponsive": 1}
-    assert scheduler.worker_ready(2, 11.0) == [Kill(1, "did not drop a cancelled call")]
-    assert scheduler.worker_gone(1, 11.1) == []
-    assert scheduler.ready
-
-
 # The table of states
 
 
@@ -170,6 +142,19 @@ def test_the_table_is_that_of_the_vectors() -> None:
         }
         for state, moves in TRANSITIONS.items()
     }
+
+
+def test_each_move_of_the_table_is_in_a_case() -> None:
+    seen = set()
+    for case in VECTORS["cases"]:
+        scheduler = Scheduler(policy(case["policy"]))
+        for event, arguments, *_ in case["steps"]:
+            before = {number: worker.state for number, worker in scheduler.workers.items()}
+            with contextlib.suppress(IllegalTransition):
+                EVENTS[event](scheduler, *arguments)
+            seen |= {(before.get(n), worker.state) for n, worker in scheduler.workers.items()}
+    moves = {(state, target) for state, row in TRANSITIONS.items() for target in row.values()}
+    assert moves - seen == set()
 
 
 @pytest.mark.parametrize("event", ["ready", "gone"])

@@ -1,12 +1,14 @@
 // @ts-check
 /**
- * When a worker that died is followed by another: only decisions, no I/O. The twin of
- * pool/scheduling/respawns.py. Runs in: programs that own Python workers.
+ * When a worker that died is followed by another. The twin of pool/scheduling/respawns.py. Runs in:
+ * programs that own Python workers.
  */
 
+import {pauseS} from './backoff.mjs';
+
 /**
- * Respawns that are due, and the failures that put them off: a worker is followed at once after the
- * first death; later and later while deaths come early, or starts fail.
+ * Respawns that are due, and the failures that delay them. A worker is followed at once after the
+ * first death, and later and later while workers die early or fail to start.
  */
 export class Respawns {
   /** @type {number[]} when each is due */
@@ -15,38 +17,30 @@ export class Respawns {
   #earlyDeaths = 0;
 
   /** A worker has become ready. */
-  started() {
+  workerStarted() {
     this.#failedStarts = 0;
   }
 
-  /** @returns {number} how many starts in a row have failed */
-  startFailed() {
-    this.#failedStarts += 1;
-    return this.#failedStarts;
-  }
-
   /**
-   * A worker that was ready has died.
+   * When the worker, which is gone, is followed by another; at once is `now`. Null: never, too many
+   * starts in a row have failed.
    *
-   * @param {number} servedS
-   * @param {import('./decisions.mjs').Policy} policy
-   */
-  died(servedS, policy) {
-    this.#earlyDeaths = servedS < policy.settledS ? this.#earlyDeaths + 1 : 0;
-  }
-
-  /**
-   * When the worker is followed by another; null: at once.
-   *
-   * @param {boolean} isStart
-   * @param {import('./decisions.mjs').Policy} policy
+   * @param {import('./roster.mjs').Worker} worker
+   * @param {import('./policy.mjs').Policy} policy
    * @param {number} now
    */
-  plan(isStart, policy, now) {
+  plan(worker, policy, now) {
+    const isStart = worker.phase === 'starting';
+    if (isStart) {
+      this.#failedStarts += 1;
+      if (this.#failedStarts >= policy.maxStartFailures) return null;
+    } else {
+      this.#earlyDeaths = now - worker.since < policy.settledS ? this.#earlyDeaths + 1 : 0;
+    }
     const failures = this.#failedStarts + this.#earlyDeaths;
-    if (!isStart && failures <= 1) return null;
+    if (!isStart && failures <= 1) return now;
     const due = now + pauseS(failures, policy.backoffS, policy.maxBackoffS);
-    this.due.push(due);
+    if (due > now) this.due.push(due);
     return due;
   }
 
@@ -60,15 +54,4 @@ export class Respawns {
     this.due = this.due.filter((at) => at > now);
     return count - this.due.length;
   }
-}
-
-/**
- * How long to wait after so many failures in a row: twice as long after each.
- *
- * @param {number} failures
- * @param {number} firstS
- * @param {number} longestS
- */
-export function pauseS(failures, firstS, longestS) {
-  return Math.min(firstS * 2 ** Math.min(Math.max(failures, 1) - 1, 30), longestS);
 }
