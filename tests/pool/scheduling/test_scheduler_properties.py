@@ -21,7 +21,7 @@ from support.scheduler_owner import QUEUED, Owner, Process
 from jshost.pool.scheduling.actions import Kill, Refused
 from jshost.pool.scheduling.policy import Policy
 from jshost.pool.scheduling.scheduler import Scheduler
-from jshost.pool.scheduling.states import HELD_BACK, SERVING, Phase
+from jshost.pool.scheduling.states import HELD_BACK, LAST_CALLS, SERVING, STOPPING, Phase, State
 
 
 class SchedulerMachine(Owner, RuleBasedStateMachine):
@@ -229,6 +229,18 @@ class SchedulerMachine(Owner, RuleBasedStateMachine):
         assert sorted(scheduler.workers) == sorted(self.processes)
         for number, process in self.processes.items():
             assert scheduler.workers[number].calls == process.calls
+
+    @invariant()
+    def states_are_what_the_owner_knows(self) -> None:
+        for number, process in self.processes.items():
+            state = self.scheduler.workers[number].state
+            if process.killed or process.drained or process.lost:
+                assert state in STOPPING
+            elif process.is_ready:
+                assert state in (*SERVING, *HELD_BACK, *LAST_CALLS)
+                assert state.name.endswith("PINGED") == process.pinged
+            else:
+                assert state is State.STARTING
 
     @invariant()
     def nobody_is_answered_twice(self) -> None:
