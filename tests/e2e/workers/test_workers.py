@@ -17,7 +17,7 @@ import psutil
 import pytest
 from support.hosts import RunningHost, StartHost, wait_until
 
-from jshost.client.http.http_request import HttpRequest
+from jshost.client.host import CallRequest
 from jshost.exceptions import FunctionTimeout, HostUnavailable, ProcessError
 
 pytestmark = pytest.mark.versions
@@ -224,8 +224,8 @@ def test_an_endless_loop(serve_both: StartHost, name: str) -> None:
     host, pid = serve_both(), "pid_" + name.rpartition("_")[2]
     before, stuck = set(host.worker_pids()), host.function(pid).call()
     began = time.monotonic()
-    headers = {"JSHost-Timeout": "0.4", "X-Request-ID": "stuck-1"}
-    answer = host.host.request(HttpRequest("POST", f"/function/{name}", headers, timeout_s=5))
+    request = CallRequest(name, b"{}", timeout_s=0.4, headers={"X-Request-ID": "stuck-1"})
+    answer = host.host.call(request).response()
     spent_s = time.monotonic() - began
     assert (answer.status_code, "limit of 0.4 s" in answer.text) == (504, True)
     assert spent_s >= 0.4
