@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,6 @@ import pytest
 from support.paths import VECTORS_FOLDER
 
 from jshost.pool.options import camel_case
-from jshost.pool.scheduling import states
 from jshost.pool.scheduling.actions import RESTART_REASONS, Action, Fail, Refused, Spawn
 from jshost.pool.scheduling.policy import Policy
 from jshost.pool.scheduling.scheduler import Scheduler
@@ -107,41 +105,6 @@ def test_the_vectors_speak_of_everything() -> None:
     assert {reason for counts in restarts for reason in counts} == set(RESTART_REASONS)
     defaults = {camel_case(name): value for name, value in dataclasses.asdict(Policy()).items()}
     assert VECTORS["defaults"] == defaults
-
-
-# The table of states
-
-
-def test_the_docstring_of_states_is_the_table() -> None:
-    written: dict[str, dict[str, str]] = {}
-    table = (states.__doc__ or "").partition("::\n\n")[2].partition("\n\n")[0]
-    for line in table.splitlines():
-        if state := re.match(r" {4}(\w+)", line):
-            moves = written[state[1]] = {}
-        moves |= dict(re.findall(r"(\w+) → (\w+)", line))
-    assert written == {
-        state.name: {event: target.name for event, target in moves.items()}
-        for state, moves in TRANSITIONS.items()
-    }
-    assert list(written) == [state.name for state in State]
-
-
-def test_the_docstring_of_states_explains_each_state_and_event() -> None:
-    prose = (states.__doc__ or "").replace("::\n\n", "\0").split("\0")
-    explained = prose[0] + prose[-1].partition("\n\n")[2]
-    for state, moves in TRANSITIONS.items():
-        assert state.name in explained
-        assert all(f"`{event}`" in explained for event in moves)
-
-
-def test_the_table_is_that_of_the_vectors() -> None:
-    assert VECTORS["states"] == {
-        state.value: {
-            "phase": state.phase.value,
-            "moves": {event: target.value for event, target in moves.items()},
-        }
-        for state, moves in TRANSITIONS.items()
-    }
 
 
 def test_each_move_of_the_table_is_in_a_case() -> None:
