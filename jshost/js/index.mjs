@@ -1,7 +1,8 @@
 // @ts-check
-/** What Node programs import from "jshost". Runs in: callers. */
+/** The exports of "jshost". Runs in: callers. */
 
-export {Function, Stream, batch} from './client/function.mjs';
-export {Host} from './client/http/host.mjs';
+export {Function, batch} from './client/function.mjs';
+export {ServedHost as Host} from './client/http/host.mjs';
+export {Stream} from './client/streams.mjs';
 export {Python, python} from './embedding/python.mjs';
 export * from './exceptions.mjs';

@@ -1,40 +1,31 @@
 // @ts-check
-/** Calling a host's functions. Runs in: callers. */
+/** A function of a host, as programs call it. Runs in: callers. */
 
-import {Limit} from './http/deadline.mjs';
-import {JSON_TYPE, bodyHash, encodeCall} from '../protocol/call_body.mjs';
-import {EventParser} from '../protocol/events.mjs';
-import {Host} from './http/host.mjs';
+import {ConfigError} from '../exceptions.mjs';
 import {checkedTimeout} from '../protocol/timeout.mjs';
-import {decodeParts, encodeParts} from '../protocol/multipart.mjs';
-import {ConfigError, HostConnectionError, UnexpectedResponse, errorFrom, errorOfStranger} from '../exceptions.mjs';
-import {decodeResult, parseJson} from '../protocol/results.mjs';
+import {ServedHost} from './http/host.mjs';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 
 /**
- * @typedef {object} CallOptions
- * @property {number | null} [timeout] milliseconds that a call may take; null: no limit
- * @property {AbortSignal} [signal] aborts the call, and the function's own signal
- * @property {Record<string, string>} [headers] sent along: `X-Request-ID`, `traceparent`
+ * @typedef {import('./host.mjs').CallOptions} CallOptions
+ * @typedef {import('./host.mjs').Host} Host
+ * @typedef {import('./streams.mjs').Stream} Stream
  */
 
 /**
  * @typedef {object} FunctionOptions
- * @property {Host} [host] the host to call; by default one that all functions share, see `HostOptions`
+ * @property {Host} [host] the host to call; by default all functions share one, see `HostOptions`
  * @property {number | null} [timeout] milliseconds that a call may take, 10 000 by default; null: no limit
- * @property {'error' | 'bigint'} [integers] what becomes of integers beyond 2**53 in results: an error
+ * @property {'error' | 'bigint'} [integers] what integers beyond 2**53 in results become: an error
  *   (the default), or a BigInt
  */
 
-/** @typedef {import('./http/transport.mjs').Answer} Answer */
-/** @typedef {import('./http/host.mjs').Transport} Transport */
-
-/** @type {Host | undefined} */
+/** @type {ServedHost | undefined} */
 let sharedHost;
 
 /**
- * A function on a host, by name; in whichever language it is written.
+ * A function of a host, by its name. It may be written in either language.
  *
  * @example
  * const predict = new Function('predict', {rootUrl: 'http://127.0.0.1:9009', timeout: 2000});
@@ -47,7 +38,7 @@ export class HostFunction {
 
   /**
    * @param {string} name
-   * @param {FunctionOptions & import('./http/host.mjs').HostOptions} [options]
+   * @param {FunctionOptions & import('./http/location.mjs').HostOptions} [options]
    */
   constructor(name, options = {}) {
     if (typeof name !== 'string' || name === '') throw new TypeError(`Function needs the name of a function, not ${JSON.stringify(name)}`);
@@ -55,230 +46,84 @@ export class HostFunction {
     const [first] = Object.keys(hostOptions);
     if (host !== undefined && first !== undefined) throw new ConfigError(`${JSON.stringify(first)} is no option of a Function that has a host: give it to the host.`);
     this.name = name;
-    this.#host = host ?? (first !== undefined ? new Host(hostOptions) : undefined);
+    this.#host = host ?? (first !== undefined ? new ServedHost(hostOptions) : undefined);
     this.#timeout = checkedTimeout(timeout);
     this.#integers = integers;
   }
 
-  /** The host that calls go to. */
+  /** The host that is called. */
   get host() {
-    return this.#host ?? (sharedHost ??= new Host());
+    return this.#host ?? (sharedHost ??= new ServedHost());
   }
 
   /**
-   * Call the function with one object of arguments; its decoded result.
+   * Call the function with one object of arguments.
    *
    * @param {Record<string, unknown>} [args]
    * @param {CallOptions} [options]
-   * @returns {Promise<any>}
-   * @throws {RemoteError} what the host, or the function, answered with; see exceptions.mjs
-   * @throws {TypeError} an argument that cannot be carried; nothing was sent
+   * @returns {Promise<any>} its result
+   * @throws {import('../exceptions.mjs').RemoteError} the host, or the function, answered with an error
+   * @throws {TypeError} an argument cannot be sent; nothing was sent
    */
   async call(args = {}, options = {}) {
-    const {body, type} = encodeCall(args);
-    const limit = await limitOn(this.host, this.name, this.#timeout, options);
-    const headers = limit.headers(type, `${JSON_TYPE}, */*`);
-    try {
-      return await this.host.exchange('POST', this.#path(body), headers, body, limit.signal, (answer, transport) =>
-        this.#result(answer, transport, limit.signal));
-    } finally {
-      limit.end();
-    }
+    return await this.host.call(this.#request(args, options)); // awaited: the stack of an error names the caller
   }
 
   /**
-   * Call a function that streams; its values as they come. Leaving the loop stops the function.
+   * Call a function that streams. Leaving the loop stops the function.
    *
    * @param {Record<string, unknown>} [args]
    * @param {CallOptions} [options]
-   * @returns {Stream}
+   * @returns {Stream} its values
    */
   stream(args = {}, options = {}) {
-    const {body, type} = encodeCall(args);
-    return new Stream((stream) => this.#values(stream, body, type, options));
+    return this.host.stream(this.#request(args, options));
   }
 
   /**
-   * Call the function once for each object of arguments, in one request; in the place of a call that
-   * failed stands its error.
+   * Call the function once for each object of arguments, in one request.
    *
    * @param {Iterable<Record<string, unknown>>} calls
    * @param {CallOptions} [options]
-   * @returns {Promise<any[]>}
+   * @returns {Promise<any[]>} the results in order; an error in the place of a call that failed
    */
   map(calls, options = {}) {
     return batch(Array.from(calls, (args) => /** @type {[HostFunction, Record<string, unknown>]} */ ([this, args])), options);
   }
 
   /**
-   * The value of one answer of a batch, or its error.
+   * A call of a batch.
    *
-   * @param {import('../protocol/multipart.mjs').Part & {data: Buffer}} part
-   * @returns {unknown}
+   * @param {Record<string, unknown>} [args]
+   * @returns {import('./host.mjs').Call}
    */
-  answerIn({name, contentType, data}) {
-    if (name === 'error') return errorFrom({...JSON.parse(String(data)), function: this.name});
-    try {
-      return decodeResult(contentType, data, this.#integers);
-    } catch (error) {
-      return error;
-    }
-  }
-
-  /** @param {Buffer} body */
-  #path(body) {
-    return `/function/${encodeURIComponent(this.name)}?hash=${bodyHash(body)}`;
+  prepare(args = {}) {
+    return {name: this.name, args, integers: this.#integers};
   }
 
   /**
-   * @param {Answer} answer
-   * @param {Transport} transport
-   * @param {AbortSignal | undefined} signal
-   */
-  async #result(answer, transport, signal) {
-    const body = await transport.body(answer, signal);
-    if (answer.status !== 200) throw refusal(this.name, answer, body);
-    return decodeResult(answer.type, body, this.#integers);
-  }
-
-  /**
-   * @param {Stream} stream
-   * @param {Buffer} body
-   * @param {string} type
+   * @param {Record<string, unknown>} args
    * @param {CallOptions} options
-   * @returns {AsyncGenerator<any, void>}
+   * @returns {import('./host.mjs').CallRequest}
    */
-  async *#values(stream, body, type, options) {
-    const limit = await limitOn(this.host, this.name, this.#timeout, options);
-    const headers = limit.headers(type, `text/event-stream, ${JSON_TYPE}`);
-    try {
-      const [answer, transport] = await this.host.exchange('POST', this.#path(body), headers, body, limit.signal,
-        async (...both) => both);
-      if (!answer.type.startsWith('text/event-stream')) {
-        stream.result = await this.#result(answer, transport, limit.signal);
-        return;
-      }
-      const parser = new EventParser();
-      for await (const piece of transport.pieces(answer, limit.signal)) {
-        for (const {event, data} of parser.feed(piece)) {
-          if (event === 'chunk') yield parseJson(Buffer.from(data), this.#integers);
-          else if (event === 'chunk-bytes') yield Buffer.from(data, 'base64');
-          else if (event === 'error') throw errorFrom({...JSON.parse(data), function: this.name});
-          else stream.result = finalResult(event, data, this.#integers);
-        }
-      }
-      if (!stream.hasEnded) throw new HostConnectionError(`${this.name}: the stream ended before the function did.`);
-    } finally {
-      limit.end();
-    }
+  #request(args, {timeout = this.#timeout, signal, headers}) {
+    return {name: this.name, args, integers: this.#integers, timeout, signal, headers};
   }
 }
 
 export {HostFunction as Function};
 
-/** The values of a stream; once they are read, `result` is what the function finally returned. */
-export class Stream {
-  #values;
-  /** @type {unknown} */
-  #result;
-  /** Whether the function has returned. */
-  hasEnded = false;
-
-  /** @param {(stream: Stream) => AsyncIterator<any, void> & {return(): Promise<unknown>}} begin */
-  constructor(begin) {
-    this.#values = begin(this);
-  }
-
-  get result() {
-    return this.#result;
-  }
-
-  set result(value) {
-    this.#result = value;
-    this.hasEnded = true;
-  }
-
-  [Symbol.asyncIterator]() {
-    return this.#values;
-  }
-
-  /** Stop reading; the function's signal is aborted. */
-  async close() {
-    await this.#values.return();
-  }
-}
-
 /**
  * Make many calls in one request; the host runs them at the same time.
  *
  * @param {Iterable<[HostFunction, Record<string, unknown>?]>} calls
- * @param {CallOptions} [options] for all of them
- * @returns {Promise<any[]>} the results in order; in the place of a call that failed, its error
+ * @param {CallOptions} [options] of the batch as a whole
+ * @returns {Promise<any[]>} the results in order; an error in the place of a call that failed
  */
-export async function batch(calls, options = {}) {
+export async function batch(calls, {timeout = DEFAULT_TIMEOUT_MS, signal, headers} = {}) {
   const list = [...calls];
   if (list.length === 0) return [];
-  const hosts = new Set(list.map(([fn]) => fn.host));
-  if (hosts.size > 1) throw new TypeError('a batch goes to one host: make one for each');
-  const parts = list.map(([fn, args = {}]) => {
-    const {body, type} = encodeCall(args);
-    return {name: fn.name, contentType: type, data: body};
-  });
-  const {body, type} = encodeParts(parts);
-  const limit = await limitOn(list[0][0].host, 'batch', DEFAULT_TIMEOUT_MS, options);
-  const headers = limit.headers(type, `multipart/form-data, ${JSON_TYPE}`);
-  try {
-    return await list[0][0].host.exchange('POST', `/batch?hash=${bodyHash(body)}`, headers, body, limit.signal,
-      async (answer, transport) => {
-        const content = await transport.body(answer, limit.signal);
-        if (answer.status !== 200) throw refusal('batch', answer, content);
-        const answers = decodeParts(answer.type, content);
-        if (answers.length !== list.length) throw new UnexpectedResponse(`batch: ${answers.length} answers came for ${list.length} calls`);
-        return answers.map((part, index) => list[index][0].answerIn(part));
-      });
-  } finally {
-    limit.end();
-  }
-}
-
-/**
- * The limit of a call: the time in which its host is found, or started, does not count.
- *
- * @param {Host} host
- * @param {string} name
- * @param {number | null} usual
- * @param {CallOptions} options
- */
-async function limitOn(host, name, usual, options) {
-  await host.located(options.signal);
-  return new Limit(name, usual, options);
-}
-
-/**
- * @param {string} event
- * @param {string} data
- * @param {'error' | 'bigint'} integers
- */
-function finalResult(event, data, integers) {
-  if (event === 'result') return parseJson(Buffer.from(data), integers);
-  const bytes = Buffer.from(data, 'base64');
-  if (event === 'result-bytes') return bytes;
-  const boundary = bytes.toString('latin1', 2, bytes.indexOf('\r\n'));
-  return decodeResult(`multipart/form-data; boundary=${boundary}`, bytes, integers);
-}
-
-/**
- * @param {string} name
- * @param {Answer} answer
- * @param {Buffer} body
- */
-function refusal(name, {status}, body) {
-  let envelope;
-  try {
-    envelope = JSON.parse(String(body));
-  } catch {
-    return errorOfStranger(name, status, String(body));
-  }
-  if (typeof envelope?.code !== 'string') return errorOfStranger(name, status, String(body));
-  return errorFrom(name === 'batch' ? envelope : {...envelope, function: name});
+  const [host, ...others] = new Set(list.map(([fn]) => fn.host));
+  if (others.length > 0) throw new TypeError('the functions of a batch must have the same host: make one batch for each host');
+  return await host.batch(list.map(([fn, args]) => fn.prepare(args)), {timeout, signal, headers});
 }

@@ -1,26 +1,28 @@
 // @ts-check
-/** A Python object that a Node program owns. Runs in: programs that own Python workers. */
+/** `Bindings`: a Python object that a Node program owns. Runs in: programs that own Python workers. */
 
 import {EventEmitter} from 'node:events';
-import {unlessAborted} from '../client/waiting.mjs';
-import {LONGEST_TIMER_MS, checkedTimeout} from '../protocol/timeout.mjs';
-import {NEVER, Python} from './python.mjs';
+import {unlessAborted, within} from '../client/waiting.mjs';
+import {ConfigError, FunctionNotFound, FunctionTimeout, HostUnavailable} from '../exceptions.mjs';
+import {atSite, callSite} from '../pool/call_site.mjs';
 import {DEFAULTS} from '../pool/options.mjs';
-import {atSite, callSite} from '../pool/pending_call.mjs';
-import {ConfigError, FunctionNotFound, FunctionTimeout, HostUnavailable, JSHostError} from '../exceptions.mjs';
+import {checkedTimeout} from '../protocol/timeout.mjs';
+import {CallOrder} from './call_order.mjs';
+import {Controllers, NEW} from './controllers.mjs';
+import {MessageStream} from './message_stream.mjs';
+import {NEVER, asyncDispose} from './names.mjs';
 
 /**
- * @typedef {import('../pool/pending_call.mjs').CallOptions} CallOptions
+ * @typedef {import('../client/host.mjs').CallOptions} CallOptions
+ * @typedef {import('../pool/call_site.mjs').CallSite} CallSite
+ * @typedef {import('./python.mjs').Python} Python
  * @typedef {import('./python.mjs').PythonOptions & {controller: string | URL, concurrent?: boolean}} BindingsOptions
  */
 
-const NEW = 'new Controller';
-const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose');
-
 /**
- * One object of the class `Controller` of a Python file, in a worker of its own. Its methods are called
- * by their names; calls run in the order that they were made in, or, with `concurrent: true`, at the
- * same time.
+ * One object of the class `Controller` of a Python file, in its own worker. Its methods are called by
+ * their names. Calls run in the order in which they were made, or, with `concurrent: true`, at the same
+ * time.
  *
  * @example
  * const chat = new Bindings({model: 'small'}, {controller: './python/controller.py'});
@@ -29,21 +31,15 @@ const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose');
  * await chat.end();
  */
 export class Bindings {
-  #options;
-  #properties;
+  #controllers;
   #events = new EventEmitter();
-  /** @type {Set<Promise<Python>>} one, or one for each call */
-  #pythons = new Set();
-  /** @type {Set<Promise<unknown>>} the calls that were made and are not done */
-  #calls = new Set();
-  /** @type {Promise<unknown>} the calls before */
-  #before = Promise.resolve();
-  #isConcurrent;
+  #order;
   #isOnce;
+  #timeout;
+  #shutdownTimeoutMs;
   /** @type {Promise<void> | undefined} */
   #ending;
   #hasEnded = false;
-  #site;
 
   /**
    * @param {Record<string, unknown>} [properties] attributes of the object, set before its `__init__` runs
@@ -54,16 +50,18 @@ export class Bindings {
     if (!controller) throw new ConfigError('new Bindings(properties, {controller}) needs the path of a Python file with a class Controller.');
     const refused = ['workers', 'respawn'].find((name) => name in options);
     if (refused !== undefined) throw new ConfigError(`new Bindings(): there is no option "${refused}", as the object lives in one process.`);
-    this.#site = callSite(Bindings);
-    this.#properties = properties;
-    this.#isConcurrent = concurrent;
+    const {timeout = null, shutdownTimeout = DEFAULTS.shutdownTimeout} = options;
+    this.#timeout = timeout;
+    this.#shutdownTimeoutMs = (shutdownTimeout ?? Infinity) * 1000;
     this.#isOnce = isOnce;
-    this.#options = {file: controller, options: {...options, workers: 1, respawn: false, serve: 'controller'}};
+    this.#order = new CallOrder(!concurrent && !isOnce);
+    const pythonOptions = {...options, workers: 1, respawn: false};
+    this.#controllers = new Controllers(controller, pythonOptions, properties, this.#events, isOnce, callSite(Bindings));
     return new Proxy(this, {get: methodOf});
   }
 
   /**
-   * A variant without state: each call has a new process, and a new object, of its own.
+   * A variant without state: each call has its own process and its own object.
    *
    * @param {Record<string, unknown>} properties
    * @param {BindingsOptions} options
@@ -79,7 +77,7 @@ export class Bindings {
    * @param {string} name
    * @param {Record<string, unknown>} [args]
    * @param {CallOptions} [options]
-   * @returns {Promise<any>}
+   * @returns {Promise<any>} its result
    */
   async call(name, args, options) {
     const stream = this.stream(name, args, options, callSite(this.call));
@@ -88,12 +86,12 @@ export class Bindings {
   }
 
   /**
-   * Call a method; what it sends and yields, as it comes, of this call alone.
+   * Call a method, and read the values that this call sends and yields.
    *
    * @param {string} name
    * @param {Record<string, unknown>} [args]
    * @param {CallOptions} [options]
-   * @param {import('../pool/pending_call.mjs').CallSite} [site]
+   * @param {CallSite} [site]
    * @returns {MessageStream}
    */
   stream(name, args, options, site = callSite(this.stream)) {
@@ -101,7 +99,7 @@ export class Bindings {
   }
 
   /**
-   * Hear of all that methods send and yield.
+   * Listen to everything that methods send and yield.
    *
    * @param {(data: any, method: string) => void} listener
    */
@@ -122,7 +120,7 @@ export class Bindings {
   }
 
   /**
-   * Hear no more, of `on`, or, as 'message', of `onMessage`.
+   * Remove a listener of `on`, or, as 'message', one of `onMessage`.
    *
    * @param {'print' | 'log' | 'worker' | 'message'} event
    * @param {(...data: any[]) => void} listener
@@ -146,50 +144,25 @@ export class Bindings {
   }
 
   /**
-   * As `Python.end`: calls that wait for their turn may finish, too.
+   * As `Python.end`. Calls that wait for their turn may finish, too.
    *
    * @param {{timeout?: number}} [options]
    */
   end({timeout} = {}) {
-    this.#ending ??= this.#end(timeout);
+    this.#ending ??= this.#end(timeout ?? this.#shutdownTimeoutMs);
     return this.#ending;
   }
 
-  /** @param {number | undefined} timeout */
+  /** @param {number} timeout */
   async #end(timeout) {
-    const {shutdownTimeout = DEFAULTS.shutdownTimeout} = this.#options.options;
-    const until = performance.now() + (timeout ?? (shutdownTimeout ?? Infinity) * 1000);
-    await within(Promise.all(this.#calls), Math.max(0, until - performance.now()));
+    const deadline = performance.now() + timeout;
+    await within(this.#order.done(), timeout);
     this.#hasEnded = true;
-    await Promise.all(Array.from(this.#pythons, (python) => endOf(python, {timeout: Math.max(0, until - performance.now())})));
+    await this.#controllers.endAll(Math.max(0, deadline - performance.now()));
   }
 
   [asyncDispose]() {
     return this.end();
-  }
-
-  /** @returns {Promise<Python>} */
-  #start() {
-    const [running] = this.#pythons;
-    if (running !== undefined && !this.#isOnce) return running;
-    const starting = this.#load().catch((error) => {
-      throw error instanceof JSHostError ? atSite(error, this.#site) : error;
-    });
-    starting.catch(() => undefined); // calls reject with it
-    this.#pythons.add(starting);
-    return starting;
-  }
-
-  async #load() {
-    const {file, options} = this.#options;
-    const python = await Python.start(file, options, this.#events);
-    try {
-      await python.call(NEW, {properties: this.#properties});
-    } catch (error) {
-      await python.end();
-      throw error;
-    }
-    return python;
   }
 
   /**
@@ -198,25 +171,17 @@ export class Bindings {
    * @param {string} name
    * @param {Record<string, unknown> | undefined} args
    * @param {CallOptions | undefined} options
-   * @param {import('../pool/pending_call.mjs').CallSite} site
-   * @returns {Begun}
+   * @param {CallSite} site
+   * @returns {import('./message_stream.mjs').BegunCall}
    */
   #begin(name, args, options, site) {
     if (this.#ending) throw hasEnded(name, site);
-    const python = this.#start();
-    const isOrdered = !this.#isConcurrent && !this.#isOnce;
-    const before = isOrdered ? this.#before : Promise.resolve();
-    /** @type {(value?: unknown) => void} */
-    let resolve = () => undefined;
-    const call = new Promise((whenDone) => void (resolve = whenDone));
-    this.#calls.add(call);
-    if (isOrdered) this.#before = Promise.all([before, call]); // one that gives up lets none overtake
+    const python = this.#controllers.forCall();
+    const {before, leave} = this.#order.enter();
     const done = async () => {
-      resolve();
-      this.#calls.delete(call);
+      leave();
       if (!this.#isOnce) return;
-      const gone = endOf(python).then(() => this.#pythons.delete(python));
-      await unlessAborted(gone, options?.signal).catch(() => undefined); // the call's own error is thrown
+      await unlessAborted(this.#controllers.end(python), options?.signal).catch(() => undefined); // the call throws its own error
     };
     return {stream: this.#open(python, before, name, args, options, site), done};
   }
@@ -227,17 +192,12 @@ export class Bindings {
    * @param {string} name
    * @param {Record<string, unknown> | undefined} args
    * @param {CallOptions | undefined} options
-   * @param {import('../pool/pending_call.mjs').CallSite} site
+   * @param {CallSite} site
    */
-  async #open(starting, before, name, args, {timeout = this.#options.options.timeout ?? null, signal} = {}, site) {
+  async #open(starting, before, name, args, {timeout = this.#timeout, signal} = {}, site) {
     const limit = checkedTimeout(timeout);
     const python = await unlessAborted(starting, signal);
-    const known = python.functions.filter((each) => each !== NEW);
-    const spelled = [name, name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)].find((each) => known.includes(each));
-    if (spelled === undefined) {
-      const message = `the Controller has no method "${name}"; there are: ${known.join(', ')}`;
-      throw atSite(new FunctionNotFound(message, {code: 'unknown_function', function: name}), site);
-    }
+    const method = spelledAsInPython(name, python, site);
     const from = performance.now();
     const isInTime = await within(unlessAborted(before, signal), limit);
     if (this.#hasEnded) throw hasEnded(name, site);
@@ -246,50 +206,25 @@ export class Bindings {
       const message = `${name}: no answer within the limit of ${limit} ms; it waited for the calls before it, and was not begun`;
       throw atSite(new FunctionTimeout(message, {code: 'timeout', function: name}), site);
     }
-    return python.stream(spelled, args, {timeout: left, signal}, site);
+    return python.stream(method, args, {timeout: left, signal}, site);
   }
 }
 
 export default Bindings;
 
-/** @typedef {{stream: Promise<import('../client/function.mjs').Stream>, done: () => Promise<void>}} Begun */
-
-/** The values of one call, and then, as `result`, what its method returned. */
-export class MessageStream {
-  /** @type {unknown} */
-  result;
-  #values;
-
-  /**
-   * @param {() => Begun} begin
-   * @param {(value: unknown) => void} tell
-   */
-  constructor(begin, tell) {
-    this.#values = this.#read(begin, tell);
-  }
-
-  [Symbol.asyncIterator]() {
-    return this.#values;
-  }
-
-  /**
-   * @param {() => Begun} begin
-   * @param {(value: unknown) => void} tell
-   * @returns {AsyncGenerator<any, void>}
-   */
-  async *#read(begin, tell) {
-    const begun = begin();
-    try {
-      const stream = await begun.stream;
-      for await (const value of stream) {
-        tell(value);
-        yield value;
-      }
-      this.result = stream.result;
-    } finally {
-      await begun.done();
-    }
-  }
+/**
+ * The method that a name stands for, in either spelling: getTokenizer, get_tokenizer.
+ *
+ * @param {string} name
+ * @param {Python} python
+ * @param {CallSite} site
+ */
+function spelledAsInPython(name, python, site) {
+  const known = python.functions.filter((each) => each !== NEW);
+  const found = [name, name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)].find((each) => known.includes(each));
+  if (found !== undefined) return found;
+  const message = `the Controller has no method "${name}"; there are: ${known.join(', ')}`;
+  throw atSite(new FunctionNotFound(message, {code: 'unknown_function', function: name}), site);
 }
 
 /**
@@ -301,7 +236,7 @@ function isMethod(name) {
 }
 
 /**
- * What the proxy gives for a name: our own, or a method of Python's.
+ * The proxy's member of a name: the object's own, or a method in Python.
  *
  * @param {Bindings} target
  * @param {string | symbol} name
@@ -315,32 +250,8 @@ function methodOf(target, name) {
 
 /**
  * @param {string} name
- * @param {import('../pool/pending_call.mjs').CallSite} site
+ * @param {CallSite} site
  */
 function hasEnded(name, site) {
   return atSite(new HostUnavailable(`${name}: these bindings were ended`, {code: 'draining', function: name}), site);
-}
-
-/**
- * @param {Promise<Python>} starting
- * @param {{timeout?: number}} [options]
- */
-async function endOf(starting, options) {
-  const python = await starting.catch(() => undefined); // what it failed with is what calls reject with
-  await python?.end(options);
-}
-
-/**
- * Wait for a promise, so long at most; whether it was in time.
- *
- * @param {Promise<unknown>} promise
- * @param {number | null} limitMs
- * @returns {Promise<boolean>}
- */
-async function within(promise, limitMs) {
-  if (limitMs === null) return promise.then(() => true);
-  /** @type {NodeJS.Timeout | undefined} */
-  let timer;
-  const limit = new Promise((resolve) => void (timer = setTimeout(resolve, Math.min(limitMs, LONGEST_TIMER_MS), false)));
-  return Promise.race([promise.then(() => true), limit]).finally(() => clearTimeout(timer));
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** One Python worker as its pool talks to it: frames both ways, and its printed lines. Runs in: programs that own Python workers. */
+/** The connection to one worker: frames both ways, and the lines that it prints. Runs in: programs that own Python workers. */
 
 import {Decoder, FrameError, Kind} from '../protocol/frames.mjs';
 import {LineSplitter} from '../protocol/lines.mjs';
@@ -8,7 +8,7 @@ import {Outbox} from '../protocol/outbox.mjs';
 const STDERR_TAIL_LINES = 20;
 
 /**
- * Who hears what a worker says: the pool.
+ * The pool, as a channel calls it.
  *
  * @typedef {object} ChannelOwner
  * @property {(kind: number, callId: number, payload: Buffer) => void} onAnswer
@@ -19,6 +19,22 @@ const STDERR_TAIL_LINES = 20;
  * @property {(worker: WorkerChannel) => void} onGone
  * @property {(worker: WorkerChannel, stream: 'stdout' | 'stderr', line: import('../protocol/lines.mjs').Line) => void} onLine
  * @property {(worker: WorkerChannel, entry: LogEntry) => void} onLog
+ */
+
+/**
+ * A worker's process, as its channel and its pool use it.
+ *
+ * @typedef {object} WorkerProcess
+ * @property {number} pid
+ * @property {import('node:stream').Duplex} channel frames go both ways
+ * @property {import('node:stream').Readable} stdout
+ * @property {import('node:stream').Readable} stderr
+ * @property {boolean} hasEnded
+ * @property {string} end how it ended: "exit code 3", "signal SIGKILL"
+ * @property {(listener: () => void) => void} onEnd
+ * @property {() => void} kill
+ * @property {() => number | undefined} memory in bytes
+ * @property {() => void} close
  */
 
 /** @typedef {{language: string, version: string, functions: string[], options: Record<string, unknown>}} Ready */
@@ -40,7 +56,7 @@ export class WorkerChannel {
 
   /**
    * @param {number} number
-   * @param {import('./process.mjs').PythonProcess} process
+   * @param {WorkerProcess} process
    * @param {ChannelOwner} owner
    */
   constructor(number, process, owner) {
@@ -71,8 +87,8 @@ export class WorkerChannel {
     this.post(Kind.DRAIN, 0);
   }
 
-  /** What is known of the worker's end: how it ended, and what it said last. */
-  get obituary() {
+  /** How the worker ended, with its last lines on stderr. */
+  describeExit() {
     let text = `worker ${this.number} (pid ${this.process.pid}) died: ${this.process.end}`;
     if (this.killReason) text += ` from its owner: it ${this.killReason}`;
     if (this.#stderrTail.length > 0) text += `; its last lines on stderr:\n${this.#stderrTail.join('\n')}`;
@@ -91,23 +107,23 @@ export class WorkerChannel {
       for (const {kind, callId, payload} of this.#decoder.feed(data)) {
         if (kind === Kind.RESULT || kind === Kind.ERROR && callId !== 0) this.#owner.onAnswer(kind, callId, payload);
         else if (kind === Kind.CHUNK) this.#owner.onChunk(callId, payload);
-        else this.#takeNews(kind, payload);
+        else this.#takeOther(kind, payload);
       }
     } catch (error) {
       if (!(error instanceof FrameError)) throw error;
       this.killReason = `sent what is no frame: ${error.message}`;
       this.process.kill();
-      this.#disconnected(); // nothing that follows is believed
+      this.#disconnected(); // what follows is not read
     }
   }
 
   /**
-   * What is about no call.
+   * A frame that belongs to no call.
    *
    * @param {number} kind
    * @param {Buffer} payload
    */
-  #takeNews(kind, payload) {
+  #takeOther(kind, payload) {
     if (kind === Kind.PONG) {
       this.#owner.onPong(this);
     } else if (kind === Kind.LOG) {
@@ -121,23 +137,23 @@ export class WorkerChannel {
   }
 
   /**
-   * @param {import('node:net').Socket} pipe
+   * @param {import('node:stream').Readable} pipe
    * @param {'stdout' | 'stderr'} stream
    */
   #listen(pipe, stream) {
     const splitter = new LineSplitter();
     /** @param {import('../protocol/lines.mjs').Line[]} lines */
-    const tell = (lines) => {
+    const report = (lines) => {
       for (const line of lines) {
         if (stream === 'stderr' && this.#stderrTail.push(line.text) > STDERR_TAIL_LINES) this.#stderrTail.shift();
         this.#owner.onLine(this, stream, line);
       }
     };
-    pipe.on('data', (data) => tell(splitter.feed(data)));
+    pipe.on('data', (data) => report(splitter.feed(data)));
     pipe.on('error', () => undefined);
     pipe.on('close', () => {
       this.openOutputs -= 1;
-      tell(splitter.end());
+      report(splitter.end());
     });
   }
 
@@ -149,8 +165,11 @@ export class WorkerChannel {
 }
 
 /**
+ * The JSON object in a frame.
+ *
  * @param {Buffer} payload
  * @returns {any}
+ * @throws {FrameError} there is none
  */
 export function objectIn(payload) {
   let value;
@@ -159,6 +178,6 @@ export function objectIn(payload) {
   } catch {
     value = undefined;
   }
-  if (value === null || typeof value !== 'object') throw new FrameError(`a JSON object was to come, not ${JSON.stringify(String(payload.subarray(0, 20)))}`);
+  if (value === null || typeof value !== 'object') throw new FrameError(`expected a JSON object, not ${JSON.stringify(String(payload.subarray(0, 20)))}`);
   return value;
 }

@@ -1,16 +1,16 @@
 // @ts-check
-/** The clock that pools go by. Runs in: programs that own Python workers. */
+/** The clock of a pool, and waiting by it. Runs in: programs that own Python workers. */
 
 const POLL_MS = 2;
 const LONGEST_POLL_MS = 50;
 
-/** Seconds of a monotonic clock. */
+/** Seconds on a monotonic clock. */
 export function now() {
   return performance.now() / 1000;
 }
 
 /**
- * Wait until the condition holds, or so long; looks less and less often.
+ * Wait until the condition holds, for at most `limitMs`. It is checked less and less often.
  *
  * @param {() => boolean} condition
  * @param {number} limitMs

@@ -1,5 +1,5 @@
 // @ts-check
-/** The options of a private Python: those of config files, and the program's own. Runs in: programs that own Python workers. */
+/** The options of a pool: what config files and programs may set. Runs in: programs that own Python workers. */
 
 import {policyOf} from './scheduling/policy.mjs';
 import {ConfigError} from '../exceptions.mjs';
@@ -8,7 +8,7 @@ const SIZE = /^(\d+(?:\.\d+)?)\s*([kmg]?)b?$/i;
 const UNITS = new Map([['', 1], ['k', 1024], ['m', 1024 ** 2], ['g', 1024 ** 3]]);
 const MAX_SECONDS = 1e9;
 
-/** @typedef {{wanted: string, read: (value: any) => unknown}} Check `read` gives undefined for what it refuses */
+/** @typedef {{wanted: string, read: (value: any) => unknown}} Check `read` returns undefined for a value that it refuses */
 
 /**
  * @param {number} least
@@ -60,7 +60,7 @@ export const DEFAULTS = {
 };
 
 /**
- * What config files may set, and `python()`; times in seconds, sizes in bytes.
+ * The options of config files and of `python()`; times in seconds, sizes in bytes.
  *
  * @typedef {typeof DEFAULTS} PoolOptions
  */
@@ -81,15 +81,15 @@ const CHECKS = {
   include: strings,
 };
 
-/** The options in both spellings: what a worker is asked to tell of its config file. */
+/** The options in both spellings. A worker sends those that its config file sets. */
 export const OPTION_NAMES = Object.keys(DEFAULTS).flatMap((name) => [...new Set([snakeCase(name), name])]);
 
 /**
  * @param {Record<string, unknown>} raw
- * @param {string} source what to call it in an error
- * @param {PoolOptions} [base] the options that hold where `raw` says nothing
+ * @param {string} source the name of what sets them, for errors
+ * @param {PoolOptions} [base] the options that `raw` does not set
  * @returns {PoolOptions}
- * @throws {ConfigError} a value that the option cannot have
+ * @throws {ConfigError} an option has a value that it cannot have
  */
 export function readPoolOptions(raw, source, base = DEFAULTS) {
   /** @type {Record<string, unknown>} */
@@ -105,7 +105,7 @@ export function readPoolOptions(raw, source, base = DEFAULTS) {
 }
 
 /**
- * The scheduler's numbers.
+ * The scheduler's policy.
  *
  * @param {PoolOptions} options
  */

@@ -1,23 +1,26 @@
 // @ts-check
-/** A call as its pool has it, and who waits for it. Runs in: programs that own Python workers. */
+/** A call that its pool has taken, and its caller. Runs in: programs that own Python workers. */
 
 import {PythonError, errorFrom} from '../exceptions.mjs';
+import {atSite} from './call_site.mjs';
+
+/** @typedef {import('./call_site.mjs').CallSite} CallSite */
 
 /**
- * @typedef {object} CallOptions
- * @property {number | null} [timeout] milliseconds that the call may take; null: no limit
- * @property {AbortSignal} [signal] aborts the call: the work is stopped
- */
-
-/**
- * Who waits for a call: it hears `onChunk` any number of times, where the call is a stream, and then
- * one of the other two.
+ * The caller of a pool. A stream gets `onChunk` any number of times; every call then gets one of the
+ * other two.
  *
  * @typedef {object} Caller
  * @property {(value: Buffer) => void} onResult a RESULT frame's payload
  * @property {(error: Error) => void} onError
  * @property {(payload: Buffer) => void} [onChunk] a CHUNK frame's payload
  */
+
+/** @type {Record<string, string>} why a pool does not take a call */
+export const REFUSALS = {
+  queue_full: 'the queue is full; try again later',
+  draining: 'this Python was ended and takes no more calls',
+};
 
 export class PendingCall {
   /** @type {Buffer | undefined} the CALL frame's payload, while the call waits for a worker */
@@ -31,7 +34,7 @@ export class PendingCall {
    * @param {string} requestId
    * @param {number | null} timeoutMs
    * @param {Caller} caller
-   * @param {CallSite} site
+   * @param {CallSite | undefined} site
    */
   constructor(id, name, requestId, timeoutMs, caller, site) {
     this.id = id;
@@ -43,41 +46,29 @@ export class PendingCall {
     this.startedAt = performance.now();
   }
 
-  /** @param {import('../exceptions.mjs').Envelope} envelope */
+  /**
+   * The error that an envelope stands for, with the name, the request id and the place of this call.
+   *
+   * @param {import('../exceptions.mjs').Envelope} envelope
+   */
   error(envelope) {
     const whole = {...envelope, function: this.name, requestId: this.requestId};
     const wasRaised = envelope.code === 'function_failed';
     return atSite(wasRaised ? new PythonError(envelope.message ?? '', whole) : errorFrom(whole), this.site);
   }
-}
 
-/** @typedef {{readonly stack?: string}} CallSite */
-
-/**
- * Where the caller stands; its text is made only when it is asked for.
- *
- * @param {Function} above what is left out, with all that it called
- * @returns {CallSite}
- */
-export function callSite(above) {
-  const site = {};
-  Error.captureStackTrace(site, above);
-  return site;
-}
-
-/**
- * Give an error the stack of the program's own call, with Python's traceback behind it.
- *
- * @template {Error} E
- * @param {E} error
- * @param {CallSite} site
- * @returns {E}
- */
-export function atSite(error, site) {
-  const stack = site.stack ?? '';
-  const lines = stack.includes('\n') ? stack.slice(stack.indexOf('\n')) : '';
-  const traceback = error instanceof PythonError && error.traceback ? `\n\n${error.traceback}` : '';
-  const value = `${error.name}: ${error.message}${lines}${traceback}`;
-  Object.defineProperty(error, 'stack', {value, writable: true, configurable: true});
-  return error;
+  /**
+   * The error of a call that got no answer.
+   *
+   * @param {string} code
+   * @param {string} end how its worker ended
+   */
+  unanswered(code, end) {
+    let message = code === 'draining' ? REFUSALS.draining : end;
+    if (code === 'timeout') {
+      const spent = Math.round(performance.now() - this.startedAt);
+      message = `no answer within the limit of ${this.timeoutMs} ms (${spent} ms spent); the call was cancelled`;
+    }
+    return this.error({code, message});
+  }
 }

@@ -1,22 +1,24 @@
 // @ts-check
-/** One Python worker: how it is spawned, and how it is made sure that it ends. Runs in: programs that own Python workers. */
+/** The process of one Python worker: starts it, and makes sure that it ends. Runs in: programs that own Python workers. */
 
 import {spawn} from 'node:child_process';
 import {existsSync, readFileSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 
-/** Where the worker's end of the socket pair is, and the socket whose hang-up kills it. */
+/** The worker's descriptors: its end of the socket pair, and a socket that ends the worker when it closes. */
 const CHANNEL = 3;
 const LIFELINE = 4;
 const PAGE_BYTES = 4096;
 
+/** @typedef {import('./channel.mjs').WorkerProcess} WorkerProcess */
+
 /**
- * What every worker of a pool is started with.
+ * The settings of every worker of a pool.
  *
  * @typedef {object} Launch
  * @property {string} python the interpreter
  * @property {string} file the Python file that it loads
- * @property {Record<string, unknown>} settings what else it is told
+ * @property {Record<string, unknown>} settings other settings of the worker
  * @property {NodeJS.ProcessEnv} env
  * @property {string} cwd
  */
@@ -31,8 +33,10 @@ function workerFile() {
 }
 
 /**
- * A worker leads a process group of its own: Ctrl-C in the program's terminal is the program's to
- * handle, and a kill reaches what the worker started. None of its handles keeps the program running.
+ * A worker leads its own process group: the program handles Ctrl-C in its terminal, and a kill also ends
+ * what the worker started. None of its handles keeps the program running.
+ *
+ * @implements {WorkerProcess}
  */
 export class PythonProcess {
   #child;
@@ -41,8 +45,8 @@ export class PythonProcess {
 
   /** @param {Launch} launch */
   constructor({python, file, settings, env, cwd}) {
-    const told = JSON.stringify({...settings, channel: CHANNEL, lifeline: LIFELINE, guard: true});
-    this.#child = spawn(python, ['-P', '-X', 'utf8', workerFile(), file, told], {
+    const workerSettings = JSON.stringify({...settings, channel: CHANNEL, lifeline: LIFELINE, guard: true});
+    this.#child = spawn(python, ['-P', '-X', 'utf8', workerFile(), file, workerSettings], {
       cwd,
       env,
       detached: true,
@@ -92,18 +96,18 @@ export class PythonProcess {
     this.#child.once('error', listener);
   }
 
-  /** SIGKILL to the worker and to what it started itself; harmless when it is gone. */
+  /** Send SIGKILL to the worker and to what it started. Does nothing after it has ended. */
   kill() {
     if (!this.#hasEnded) this.#killGroup();
   }
 
-  /** The bytes of memory that it uses (resident set size); undefined where that is not known. */
+  /** Its memory in bytes (resident set size); undefined where that is not known. */
   memory() {
     try {
       const pages = readFileSync(`/proc/${this.pid}/statm`, 'latin1').split(' ')[1];
       return Number(pages) * PAGE_BYTES;
     } catch {
-      return undefined; // it has ended, or this is no Linux
+      return undefined; // it has ended, or the system is not Linux
     }
   }
 
@@ -116,7 +120,7 @@ export class PythonProcess {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#end = how;
-    this.#killGroup(); // what it has started and left
+    this.#killGroup(); // the processes that it started
   }
 
   #killGroup() {
@@ -124,7 +128,7 @@ export class PythonProcess {
     try {
       process.kill(-this.pid, 'SIGKILL');
     } catch {
-      // nobody is left
+      // no process is left
     }
   }
 }

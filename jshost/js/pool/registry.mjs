@@ -1,5 +1,5 @@
 // @ts-check
-/** The pools of a Python file and of those that it includes. Runs in: programs that own Python workers. */
+/** The functions of a Python file and of the files that it includes, and their pools. Runs in: programs that own Python workers. */
 
 import {existsSync} from 'node:fs';
 import path from 'node:path';
@@ -8,9 +8,9 @@ import {Pool} from './pool.mjs';
 import {ConfigError} from '../exceptions.mjs';
 
 /**
- * @typedef {object} Route where a function's calls go
+ * @typedef {object} Route the pool of a function
  * @property {Pool} pool
- * @property {number | null} limit milliseconds that its file allows a call
+ * @property {number | null} limitMs how long its file lets a call take
  */
 
 export class Pools {
@@ -18,6 +18,7 @@ export class Pools {
   #wanted;
   #anchor;
   #listener;
+  #startProcess;
   #source;
   /** @type {Map<string, Pool>} by file */
   #pools = new Map();
@@ -27,19 +28,21 @@ export class Pools {
 
   /**
    * @param {{python: string, serve: string, cwd: string, env: NodeJS.ProcessEnv}} launch
-   * @param {Record<string, unknown>} wanted what the program sets; it wins over the files
-   * @param {import('../embedding/anchor.mjs').Anchor} anchor
-   * @param {import('./pool.mjs').Listener} listener
+   * @param {Record<string, unknown>} wanted the program's options; they take precedence over the files'
+   * @param {import('./owner.mjs').Anchor} anchor
+   * @param {import('./owner.mjs').Listener} listener
+   * @param {ConstructorParameters<typeof Pool>[4]} [startProcess]
    */
-  constructor(launch, wanted, anchor, listener) {
+  constructor(launch, wanted, anchor, listener, startProcess) {
     const known = new Set(OPTION_NAMES);
-    const strange = Object.keys(wanted).find((name) => !known.has(name));
+    const unknown = Object.keys(wanted).find((name) => !known.has(name));
     this.#source = launch.serve === 'controller' ? 'new Bindings()' : 'python()';
-    if (strange !== undefined) throw new ConfigError(`${this.#source}: there is no option "${strange}".`);
+    if (unknown !== undefined) throw new ConfigError(`${this.#source}: there is no option "${unknown}".`);
     this.#launch = launch;
     this.#wanted = wanted;
     this.#anchor = anchor;
     this.#listener = listener;
+    this.#startProcess = startProcess;
   }
 
   /** @returns {string[]} */
@@ -48,8 +51,7 @@ export class Pools {
   }
 
   get workers() {
-    return [...this.#pools.values()].flatMap(({workers, scheduler}) =>
-      [...scheduler.workers.values()].map(({number, phase, calls}) => ({pid: workers.get(number)?.process.pid, state: phase, calls: calls.size})));
+    return [...this.#pools.values()].flatMap((pool) => pool.status);
   }
 
   /** @param {string} name */
@@ -58,7 +60,7 @@ export class Pools {
   }
 
   /**
-   * Load a file and the Python files that it includes; JavaScript ones are the program's own to import.
+   * Load a file and the Python files that it includes. A program imports the JavaScript files itself.
    *
    * @param {string} file
    */
@@ -71,7 +73,7 @@ export class Pools {
     }
   }
 
-  /** @param {number} [graceMs] how long calls may take to finish */
+  /** @param {number} [graceMs] how long calls may take to finish; by default the option shutdownTimeout */
   async end(graceMs = this.#graceMs) {
     await Promise.all([...this.#pools.values()].map((pool) => pool.end(graceMs)));
   }
@@ -83,16 +85,16 @@ export class Pools {
     const own = readPoolOptions(this.#wanted, this.#source);
     const {python, serve, cwd, env} = this.#launch;
     const settings = {options: OPTION_NAMES, threads: own.threads, serve, ...('threads' in this.#wanted && {forceThreads: true})};
-    const pool = new Pool({python, file, settings, cwd, env}, policyFor({...own, workers: 1}), this.#anchor, this.#listener);
+    const pool = new Pool({python, file, settings, cwd, env}, policyFor({...own, workers: 1}), this.#anchor, this.#listener, this.#startProcess);
     this.#pools.set(file, pool);
     const ready = await pool.start();
     const options = readPoolOptions(this.#wanted, this.#source, readPoolOptions(ready.options, file));
     pool.setPolicy(policyFor(options));
     this.#graceMs ||= (options.shutdownTimeout ?? Infinity) * 1000;
-    const limit = options.functionTimeout === null ? null : options.functionTimeout * 1000;
+    const limitMs = options.functionTimeout === null ? null : options.functionTimeout * 1000;
     for (const name of ready.functions) {
       if (this.#routes.has(name)) throw new ConfigError(`${file}: a function has already been defined with the name "${name}"`);
-      this.#routes.set(name, {pool, limit});
+      this.#routes.set(name, {pool, limitMs});
     }
     for (const each of options.include) {
       if (each.endsWith('.py')) await this.#load(path.resolve(path.dirname(file), each));

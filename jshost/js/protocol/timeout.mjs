@@ -1,13 +1,13 @@
 // @ts-check
-/** How long a call may take, as programs say it. Runs in: callers, programs that own Python workers. */
+/** Checks the timeout of a call. Runs in: callers, programs that own Python workers. */
 
-/** What `setTimeout` can wait at most; beyond, it would not wait at all. */
+/** The longest time that `setTimeout` can wait; with a longer one it does not wait at all. */
 export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * @param {number | null} timeout milliseconds; null or Infinity: no limit
  * @returns {number | null}
- * @throws {RangeError} it is neither
+ * @throws {RangeError} it is not a number above 0
  */
 export function checkedTimeout(timeout) {
   if (timeout === null || timeout === Infinity) return null;

@@ -9,7 +9,7 @@ import {after, describe, test} from 'node:test';
 import {env} from 'node:process';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Function, batch} from '../../../jshost/js/client/function.mjs';
-import {Host} from '../../../jshost/js/client/http/host.mjs';
+import {ServedHost as Host} from '../../../jshost/js/client/http/host.mjs';
 import {
   ArgumentsError, FunctionError, FunctionNotFound, FunctionTimeout, HostConnectionError, ProcessError, PythonError,
 } from '../../../jshost/js/exceptions.mjs';

@@ -21,5 +21,5 @@ test('nothing is believed that follows what is no frame', () => {
   process.channel.emit('data', Buffer.alloc(100, 'x'));
   process.channel.emit('data', answer);
   assert.deepEqual(heard, ['answer', 'kill', 'gone']);
-  assert.match(channel.obituary, /it sent what is no frame/);
+  assert.match(channel.describeExit(), /it sent what is no frame/);
 });

@@ -1,27 +1,20 @@
 // @ts-check
-/** One connection of a caller's to a host: a request, its answer, the next request. Runs in: callers. */
+/** One connection to a host: a request, its response, the next request. Runs in: callers. */
 
 import {connect} from 'node:net';
 import {ResponseReader} from './http1.mjs';
 import {joined} from './messages.mjs';
 
-/** A smaller body is copied behind its head, so that both are one write. */
+/** A smaller body is copied behind the head, so that both are one write. */
 const SMALL_BYTES = 64 * 1024;
-/** So much of an answer may wait for its reader; then the socket is read no further. */
+/** If more of a response waits for its reader, the socket is not read further. */
 const MAX_WAITING_BYTES = 256 * 1024;
 
-/**
- * An answer whose head has come; the rest may be on its way.
- *
- * @typedef {object} Answer
- * @property {number} status
- * @property {string} type the content type
- * @property {any} message its body, still to come
- */
+/** @typedef {import('./messages.mjs').Response} Response */
 
-/** One request, from when it is made until its answer has come or will not. */
+/** One request and its response, until the response has come to its end, or cannot come any more. */
 export class Exchange {
-  /** @type {Buffer[]} what has come of the body, and not been taken */
+  /** @type {Buffer[]} pieces of the body that its reader has not taken */
   #pieces = [];
   #waitingBytes = 0;
   /** @type {Error | undefined} */
@@ -31,14 +24,14 @@ export class Exchange {
   #reject;
   #signal;
   #abort = () => this.end(this.#signal?.reason);
-  /** @type {Connection | undefined} that it was sent over */
+  /** @type {Connection | undefined} the request was sent over it */
   connection;
-  /** Whether the answer has come, to its end. */
+  /** Whether the response has come to its end. */
   isWhole = false;
 
   /**
    * @param {AbortSignal | undefined} signal ends it
-   * @param {(answer: Answer) => void} resolve
+   * @param {(response: Response) => void} resolve
    * @param {(error: Error) => void} reject
    */
   constructor(signal, resolve, reject) {
@@ -48,7 +41,7 @@ export class Exchange {
     signal?.addEventListener('abort', this.#abort);
   }
 
-  /** Whether nothing will come any more. */
+  /** Whether nothing more will come. */
   get isOver() {
     return this.isWhole || this.#error !== undefined;
   }
@@ -75,7 +68,7 @@ export class Exchange {
     this.#wake();
   }
 
-  /** @param {Error} error there will be no answer, or no more of it */
+  /** @param {Error} error why there is no response, or no more of it */
   fail(error) {
     this.#error = error;
     this.#signal?.removeEventListener('abort', this.#abort);
@@ -83,20 +76,20 @@ export class Exchange {
     this.#wake();
   }
 
-  /** @param {Error} [error] whoever asked does not want the answer */
-  end(error = new Error('its reader has left')) {
+  /** @param {Error} [error] why the caller does not want the response */
+  end(error = new Error('the reader left')) {
     if (this.isOver) return;
     if (this.connection === undefined) this.fail(error);
     else this.connection.destroy(error);
   }
 
-  /** The body, where all of it has come. */
+  /** The body, if all of it has come. */
   whole() {
     if (!this.isWhole) return undefined;
     return joined(this.#take());
   }
 
-  /** The pieces of the body, as they come; whoever leaves before the end ends the connection. */
+  /** The pieces of the body, as they come. Leaving the loop before the end closes the connection. */
   async *[Symbol.asyncIterator]() {
     try {
       for (;;) {
@@ -122,11 +115,11 @@ export class Exchange {
 
 /**
  * @typedef {object} ConnectionOwner
- * @property {(connection: Connection) => void} onFree the answer is whole: it takes another request
+ * @property {(connection: Connection) => void} onFree the response is whole: it takes another request
  * @property {(connection: Connection) => void} onGone it is closed
  */
 
-/** A socket and who uses it. While nobody does, it does not keep the program from ending. */
+/** A socket and the exchange that uses it. An idle one does not keep the program running. */
 export class Connection {
   #socket;
   #owner;
@@ -134,20 +127,21 @@ export class Connection {
   /** @type {Exchange | undefined} */
   #exchange;
   #isGone = false;
-  /** When its last answer was whole, by `performance.now()`. */
+  /** When it became idle, by `performance.now()`. */
   idleSince = 0;
 
   /**
    * @param {import('node:net').NetConnectOpts} where
    * @param {ConnectionOwner} owner
+   * @param {typeof connect} [open]
    */
-  constructor(where, owner) {
+  constructor(where, owner, open = connect) {
     this.#owner = owner;
     this.#reader = new ResponseReader({
       onHead: (status, type) => this.#exchange?.onHead(status, type),
       onBody: (piece) => this.#exchange?.onBody(piece),
     });
-    this.#socket = connect({...where, noDelay: true, keepAlive: true});
+    this.#socket = open({...where, noDelay: true, keepAlive: true});
     this.#socket.on('data', (data) => this.#read(data));
     this.#socket.on('end', () => {
       if (this.#reader.end()) this.#finish();
@@ -160,7 +154,7 @@ export class Connection {
   /**
    * Send a request.
    *
-   * @param {Exchange} exchange gets its answer
+   * @param {Exchange} exchange gets the response
    * @param {string} head
    * @param {Buffer} body
    */
@@ -190,7 +184,7 @@ export class Connection {
     this.#socket.resume();
   }
 
-  /** @param {Error} [error] what whoever waits for an answer is told */
+  /** @param {Error} [error] for the exchange that waits for a response */
   destroy(error = new Error('it was closed')) {
     if (this.#isGone) return;
     this.#isGone = true;
@@ -209,13 +203,13 @@ export class Connection {
       this.destroy(/** @type {Error} */ (error));
       return;
     }
-    if (!this.#reader.isDue) this.#finish(); // all of `data` has been looked at
+    if (!this.#reader.isDue) this.#finish(); // after all of `data` was read
   }
 
   #finish() {
     const exchange = this.#exchange;
     this.#exchange = undefined;
-    // Where the answer came before all of the request was sent, the other side does not read the rest.
+    // If the response came before all of the request was sent, the host does not read the rest.
     if (this.#reader.keepAlive && this.#socket.writableLength === 0) {
       this.#socket.resume();
       this.#socket.unref();

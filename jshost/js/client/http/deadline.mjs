@@ -1,18 +1,18 @@
 // @ts-check
-/** How long a call over HTTP may take, and the headers that say so. Runs in: callers. */
+/** The deadline of a call over HTTP, and the headers that carry it. Runs in: callers. */
 
 import {JSON_TYPE} from '../../protocol/call_body.mjs';
 import {LONGEST_TIMER_MS, checkedTimeout} from '../../protocol/timeout.mjs';
 import {FunctionTimeout} from '../../exceptions.mjs';
 
-/** How much longer than the call's limit we listen: the host's own answer says more than our clock. */
+/** We wait this much longer than the call's limit: the host's own answer says more than our clock. */
 const HOST_ANSWERS_FIRST_MS = 250;
 /** @type {Map<string, Record<string, string>>} */
 const shared = new Map();
 const MAX_SHARED = 64;
 
-/** What transports use of an AbortSignal: to make a real one for each call takes two fifths of its CPU time. */
-class Late {
+/** The part of an AbortSignal that transports use. Making a real one takes two fifths of a call's CPU time. */
+class DeadlineSignal {
   aborted = false;
   /** @type {unknown} */
   reason;
@@ -44,17 +44,19 @@ class Late {
 }
 
 /**
+ * A signal that is aborted with the first of both.
+ *
  * @param {AbortSignal} signal
- * @param {Late} late
+ * @param {DeadlineSignal} deadline
  */
-function eitherOf(signal, late) {
+function eitherOf(signal, deadline) {
   const controller = new AbortController();
-  late.addEventListener('abort', () => controller.abort(late.reason));
+  deadline.addEventListener('abort', () => controller.abort(deadline.reason));
   return AbortSignal.any([signal, controller.signal]);
 }
 
-/** How long one call may take, and who may end it before. */
-export class Limit {
+/** The time that one call may take. `signal` is aborted when it has passed, or when the caller aborts. */
+export class Deadline {
   #timeout;
   #headers;
   /** @type {NodeJS.Timeout | undefined} */
@@ -63,24 +65,26 @@ export class Limit {
   signal;
 
   /**
-   * @param {string} name
-   * @param {number | null} usual
-   * @param {import('../function.mjs').CallOptions} options
+   * @param {string} name of the function, for the error
+   * @param {import('../host.mjs').CallLimits} limits
+   * @throws {RangeError} the timeout is not a number of milliseconds above 0
    */
-  constructor(name, usual, {timeout = usual, signal, headers}) {
+  constructor(name, {timeout, signal, headers}) {
     this.#timeout = checkedTimeout(timeout);
     this.#headers = headers;
     this.signal = signal;
     if (this.#timeout === null) return;
-    const late = new Late();
+    const deadline = new DeadlineSignal();
     const message = `${name}: no answer within the limit of ${this.#timeout} ms`;
-    const passed = () => late.abort(new FunctionTimeout(message, {code: 'timeout', function: name}));
+    const passed = () => deadline.abort(new FunctionTimeout(message, {code: 'timeout', function: name}));
     this.#timer = setTimeout(passed, Math.min(this.#timeout + HOST_ANSWERS_FIRST_MS, LONGEST_TIMER_MS));
-    this.signal = signal === undefined ? /** @type {any} */ (late) : eitherOf(signal, late);
+    this.signal = signal === undefined ? /** @type {any} */ (deadline) : eitherOf(signal, deadline);
   }
 
   /**
-   * @param {string} type
+   * The headers of the call's request.
+   *
+   * @param {string} type the body's content type
    * @param {string} accept
    * @returns {Record<string, string>}
    */
@@ -89,13 +93,14 @@ export class Limit {
     return {...headersFor(type, accept, this.#timeout), ...this.#headers};
   }
 
+  /** The call is over. */
   end() {
     clearTimeout(this.#timer);
   }
 }
 
 /**
- * The headers of calls that differ in nothing else: one object, so that connections know its bytes.
+ * The headers that calls have in common. It is one object, so that connections keep its bytes.
  *
  * @param {string} accept
  * @param {number | null} timeout

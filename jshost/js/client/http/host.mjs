@@ -1,118 +1,103 @@
 // @ts-check
-/** A host as its callers see it: found, or named by its URL. Runs in: callers. */
+/** A host that is called over HTTP. Runs in: callers. */
 
-import {existsSync, realpathSync} from 'node:fs';
-import {resolve} from 'node:path';
-import {env} from 'node:process';
 import {setTimeout as sleep} from 'node:timers/promises';
+import {HostConnectionError} from '../../exceptions.mjs';
+import {JSON_TYPE, bodyHash, encodeCall} from '../../protocol/call_body.mjs';
+import {encodeParts} from '../../protocol/multipart.mjs';
+import {Stream} from '../streams.mjs';
 import {unlessAborted} from '../waiting.mjs';
+import {Deadline} from './deadline.mjs';
+import {HostLocation} from './location.mjs';
+import {answersIn, resultIn, valuesIn} from './responses.mjs';
 import {HttpTransport} from './transport.mjs';
-import {fastestUrl, findHosts} from '../../discovery/records.mjs';
-import {ConfigError, HostConnectionError} from '../../exceptions.mjs';
 
-const CONFIG_FILES = ['host.config.py', 'host.config.js', 'host.config.mjs', 'host.config.cjs'];
-const URL_SCHEMES = ['http://', 'https://', 'unix:///'];
-/** How long a host that has just restarted is looked for: it listens elsewhere. */
+/** How long a host that has just restarted is looked for: it may listen at another address. */
 const MOVING_MS = 1000;
 const MOVING_POLL_MS = 20;
-
-/** @typedef {HttpTransport | import('./https_transport.mjs').HttpsTransport} Transport */
+const STATUS_TIMEOUT_MS = 5000;
+const EVENTS_TYPE = 'text/event-stream';
+const ANY_RESULT = `${JSON_TYPE}, */*`;
+const STREAM_OR_RESULT = `${EVENTS_TYPE}, ${JSON_TYPE}`;
+const BATCH_ANSWER = `multipart/form-data, ${JSON_TYPE}`;
 
 /**
- * @typedef {object} HostOptions
- * @property {string} [rootUrl] where the host, or a proxy in front of it, listens: `http://`, `https://`
- *   or `unix:///path`; JSHOST_ROOT_URL
- * @property {string} [configFile] else the running host of this config file is found; by default the
- *   first of host.config.py, .js, .mjs and .cjs in the working directory; JSHOST_CONFIG_FILE
- * @property {string} [token] what the host wants to be told; JSHOST_TOKEN; a host of this user that is
- *   found needs none
- * @property {boolean} [useManager] have the host started by the manager, for development;
- *   JSHOST_USE_MANAGER
- * @property {string} [python] a Python that has jshost, for the manager; else one is looked for as for `python()`
+ * @typedef {import('./messages.mjs').Transport} Transport
+ * @typedef {import('./messages.mjs').Response} Response
+ * @typedef {import('../host.mjs').CallRequest} CallRequest
+ * @typedef {import('../host.mjs').Host} Host
  */
 
 /**
- * The host at `rootUrl`, or the running one that serves `configFile`; it is looked for at the first call.
+ * The host at `rootUrl`, or the running one that serves `configFile`. It is found at the first call.
  *
  * @example
  * const host = new Host({rootUrl: 'http://127.0.0.1:9010'});
  * await new Function('render', {host}).call({component: 'App'});
+ *
+ * @implements {Host}
  */
-export class Host {
-  #rootUrl;
-  #configFile;
-  #useManager;
-  #python;
-  #token;
+export class ServedHost {
+  #location;
+  #openTransport;
   /** @type {Promise<Transport> | undefined} */
   #transport;
 
-  /** @param {HostOptions} [options] */
-  constructor({rootUrl, configFile, useManager, python, token, ...unknown} = {}) {
-    for (const name of Object.keys(unknown)) throw new ConfigError(`there is no option ${JSON.stringify(name)} of a function or its host.`);
-    this.#token = token;
-    this.#rootUrl = rootUrl ?? (configFile === undefined ? env.JSHOST_ROOT_URL : undefined);
-    this.#configFile = configFile ?? env.JSHOST_CONFIG_FILE;
-    this.#useManager = useManager ?? isOn(env.JSHOST_USE_MANAGER);
-    this.#python = python;
-    if (this.#rootUrl !== undefined && !URL_SCHEMES.some((scheme) => this.#rootUrl?.startsWith(scheme))) {
-      throw new ConfigError(`rootUrl must begin with http://, https:// or unix:///, not ${JSON.stringify(this.#rootUrl)}.`);
+  /**
+   * @param {import('./location.mjs').HostOptions} [options]
+   * @param {(url: string, token?: string) => Promise<Transport>} [openTransport]
+   */
+  constructor(options = {}, openTransport = transportTo) {
+    this.#location = new HostLocation(options);
+    this.#openTransport = openTransport;
+  }
+
+  /** @param {CallRequest} request */
+  async call({name, args, integers, ...limits}) {
+    const {body, type} = encodeCall(args);
+    const deadline = await this.#deadline(name, limits);
+    try {
+      const {response, transport} = await this.#send('POST', pathOf(name, body), deadline.headers(type, ANY_RESULT), body, deadline.signal);
+      return resultIn(name, response, await transport.body(response, deadline.signal), integers);
+    } finally {
+      deadline.end();
     }
-    if (this.#rootUrl !== undefined && useManager) {
-      throw new ConfigError('rootUrl and useManager exclude each other: the one says where the host is, the other has it started.');
+  }
+
+  /** @param {CallRequest} request */
+  stream(request) {
+    const encoded = encodeCall(request.args);
+    return new Stream((stream) => this.#values(stream, request, encoded));
+  }
+
+  /**
+   * @param {import('../host.mjs').Call[]} calls
+   * @param {import('../host.mjs').CallLimits} limits
+   * @returns {Promise<any[]>}
+   */
+  async batch(calls, limits) {
+    const {body, type} = encodeParts(calls.map(({name, args}) => {
+      const call = encodeCall(args);
+      return {name, contentType: call.type, data: call.body};
+    }));
+    const deadline = await this.#deadline('batch', limits);
+    try {
+      const {response, transport} = await this.#send('POST', `/batch?hash=${bodyHash(body)}`, deadline.headers(type, BATCH_ANSWER), body, deadline.signal);
+      return answersIn(calls, response, await transport.body(response, deadline.signal));
+    } finally {
+      deadline.end();
     }
   }
 
   /**
-   * What the host says of itself: `{type: 'Host', version, config, pid, …}`.
+   * The host's own description: `{type: 'Host', version, config, pid, …}`.
    *
    * @param {AbortSignal} [signal]
    * @returns {Promise<Record<string, any>>}
    */
-  async status(signal = AbortSignal.timeout(5000)) {
-    return this.exchange('GET', '/status', {}, Buffer.alloc(0), signal, async (answer, transport) =>
-      JSON.parse(String(await transport.body(answer, signal))));
-  }
-
-  /**
-   * Send a request, and read its answer. One that nobody has heard of, since the host has moved, is
-   * sent again to where it is now.
-   *
-   * @template T
-   * @param {string} method
-   * @param {string} path
-   * @param {Record<string, string>} headers
-   * @param {Buffer} body
-   * @param {AbortSignal | undefined} signal
-   * @param {(answer: import('./transport.mjs').Answer, transport: Transport) => Promise<T>} read
-   * @returns {Promise<T>}
-   */
-  async exchange(method, path, headers, body, signal, read) {
-    for (const end = Date.now() + MOVING_MS; ;) {
-      const transport = await this.#connected();
-      let answer;
-      try {
-        answer = await transport.request(method, path, headers, body, signal);
-      } catch (error) {
-        const code = /** @type {any} */ (error)?.cause?.code;
-        const isNobody = code === 'ECONNREFUSED' || code === 'ENOENT';
-        if (this.#rootUrl !== undefined || !(error instanceof HostConnectionError)) throw error;
-        this.close(); // the next call looks for it anew
-        if (!isNobody || Date.now() > end) throw error;
-        await sleep(MOVING_POLL_MS);
-        continue;
-      }
-      return await read(answer, transport); // so that the caller's own lines are in the stack of what it throws
-    }
-  }
-
-  /**
-   * Wait until the host has been found, or started by the manager.
-   *
-   * @param {AbortSignal} [signal] ends the wait, but not the start
-   */
-  async located(signal) {
-    await unlessAborted(this.#connected(), signal);
+  async status(signal = AbortSignal.timeout(STATUS_TIMEOUT_MS)) {
+    const {response, transport} = await this.#send('GET', '/status', {}, Buffer.alloc(0), signal);
+    return JSON.parse(String(await transport.body(response, signal)));
   }
 
   /** Close the idle connections; a call opens new ones. */
@@ -122,9 +107,66 @@ export class Host {
     transport?.then((each) => each.close(), () => {});
   }
 
+  /**
+   * @param {Stream} stream
+   * @param {CallRequest} request
+   * @param {{body: Buffer, type: string}} encoded
+   * @returns {AsyncGenerator<any, void>}
+   */
+  async *#values(stream, {name, args: _, integers, ...limits}, {body, type}) {
+    const deadline = await this.#deadline(name, limits);
+    try {
+      const {response, transport} = await this.#send('POST', pathOf(name, body), deadline.headers(type, STREAM_OR_RESULT), body, deadline.signal);
+      if (response.type.startsWith(EVENTS_TYPE)) {
+        yield* valuesIn(name, transport.pieces(response, deadline.signal), integers, stream);
+      } else {
+        stream.result = resultIn(name, response, await transport.body(response, deadline.signal), integers);
+      }
+    } finally {
+      deadline.end();
+    }
+  }
+
+  /**
+   * The deadline of a call begins when its host has been found, or started.
+   *
+   * @param {string} name
+   * @param {import('../host.mjs').CallLimits} limits
+   */
+  async #deadline(name, limits) {
+    await unlessAborted(this.#connected(), limits.signal); // an aborted call ends the wait, not the start of the host
+    return new Deadline(name, limits);
+  }
+
+  /**
+   * Send a request. If the host has moved, and nothing received the request, it is sent to the new address.
+   *
+   * @param {string} method
+   * @param {string} path
+   * @param {Record<string, string>} headers
+   * @param {Buffer} body
+   * @param {AbortSignal | undefined} signal
+   * @returns {Promise<{response: Response, transport: Transport}>}
+   */
+  async #send(method, path, headers, body, signal) {
+    for (const end = Date.now() + MOVING_MS; ;) {
+      const transport = await this.#connected();
+      try {
+        return {response: await transport.request(method, path, headers, body, signal), transport};
+      } catch (error) {
+        if (!this.#location.mayMove || !(error instanceof HostConnectionError)) throw error;
+        this.close(); // the next call finds the host again
+        const code = /** @type {any} */ (error).cause?.code;
+        const wasReceived = code !== 'ECONNREFUSED' && code !== 'ENOENT';
+        if (wasReceived || Date.now() > end) throw error;
+        await sleep(MOVING_POLL_MS);
+      }
+    }
+  }
+
   #connected() {
     if (this.#transport === undefined) {
-      const transport = this.#locate().then(({url, token}) => transportTo(url, this.#token ?? (token || env.JSHOST_TOKEN)));
+      const transport = this.#location.find().then(({url, token}) => this.#openTransport(url, token));
       transport.catch(() => {
         if (this.#transport === transport) this.#transport = undefined;
       });
@@ -132,34 +174,14 @@ export class Host {
     }
     return this.#transport;
   }
+}
 
-  /** @returns {Promise<{url: string, token: string}>} */
-  async #locate() {
-    if (this.#rootUrl !== undefined) return {url: this.#rootUrl, token: ''};
-    const configFile = this.#existingConfigFile();
-    const [found] = findHosts(configFile);
-    if (this.#useManager) {
-      const {holdHost} = await import('../../discovery/manager.mjs'); // few need it
-      const url = await holdHost(configFile, this.#python);
-      return {url, token: findHosts(configFile)[0]?.token ?? ''};
-    }
-    if (found === undefined) {
-      throw new HostConnectionError(
-        `No running host serves ${configFile}. Start one with: jshost serve ${configFile} (or set rootUrl to where one listens).`,
-      );
-    }
-    return {url: fastestUrl(found), token: found.token};
-  }
-
-  #existingConfigFile() {
-    const name = this.#configFile ?? CONFIG_FILES.find((each) => existsSync(each));
-    if (name === undefined) {
-      throw new ConfigError(`There is no ${CONFIG_FILES.join(', ')} in ${process.cwd()}. Name one in configFile, or set rootUrl.`);
-    }
-    const path = resolve(name);
-    if (!existsSync(path)) throw new ConfigError(`${path}: no such config file.`);
-    return realpathSync(path);
-  }
+/**
+ * @param {string} name
+ * @param {Buffer} body
+ */
+function pathOf(name, body) {
+  return `/function/${encodeURIComponent(name)}?hash=${bodyHash(body)}`;
 }
 
 /**
@@ -169,11 +191,6 @@ export class Host {
  */
 async function transportTo(url, token) {
   if (!url.startsWith('https:')) return new HttpTransport(url, token);
-  const {HttpsTransport} = await import('./https_transport.mjs'); // few need it
+  const {HttpsTransport} = await import('./https_transport.mjs'); // most programs do not need it
   return new HttpsTransport(url, token);
-}
-
-/** @param {string | undefined} value */
-function isOn(value) {
-  return ['1', 'true', 'yes', 'on'].includes((value ?? '').toLowerCase());
 }

@@ -1,8 +1,5 @@
 // @ts-check
-/**
- * An HTTP/1.1 client's side of the wire, without I/O: the head of a request, and what an answer's bytes
- * say (RFC 9112). Runs in: callers.
- */
+/** HTTP/1.1 for a client (RFC 9112), without I/O: writes the head of a request, reads responses. Runs in: callers. */
 
 import {UnexpectedResponse} from '../../exceptions.mjs';
 
@@ -14,12 +11,12 @@ const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: |$)/;
 const LENGTH = /^\d{1,15}$/;
 const CHUNK_SIZE = /^([0-9A-Fa-f]{1,12})[ \t]*(?:;.*)?$/;
-/** They say where a message ends, or what becomes of its connection. */
+/** These headers say where a message ends, or what happens to its connection. */
 const OURS = new Set(['content-length', 'transfer-encoding', 'connection']);
 
 /**
- * The bytes in front of a request's body, as Latin-1. The length comes last, for so hosts recognize
- * the head of one call in that of the next.
+ * The bytes in front of a request's body, as Latin-1. The length comes last, so that hosts recognize the
+ * head of an earlier call.
  *
  * @param {string} method
  * @param {string} target escaped
@@ -31,10 +28,10 @@ export function requestHead(method, target, lines, length) {
 }
 
 /**
- * Headers as a request has them.
+ * The lines of a request's headers.
  *
- * @param {Record<string, string>} headers the later of two that differ in case wins
- * @throws {TypeError} one that cannot be sent
+ * @param {Record<string, string>} headers of two names that differ in case, the later one counts
+ * @throws {TypeError} a header cannot be sent
  */
 export function headerLines(headers) {
   /** @type {Map<string, string>} */
@@ -52,21 +49,21 @@ export function headerLines(headers) {
 
 /**
  * @typedef {object} ReaderOwner
- * @property {(status: number, type: string) => void} onHead status and content type; a body, or the end, is next
+ * @property {(status: number, type: string) => void} onHead status and content type; the body, or the end, follows
  * @property {(piece: Buffer) => void} onBody
  */
 
-/** Bytes in, answers out: one after the other, each expected with `begin`. */
+/** Reads the responses of a connection, one after the other. `begin` expects the next one. */
 export class ResponseReader {
   #owner;
-  /** Who takes the next bytes; it gives back where it stopped, or -1: it needs more than there is. */
+  /** The method that reads the next bytes. It returns where it stopped, or -1 if it needs more bytes. */
   #state = this.#head;
-  /** @type {Buffer | undefined} what was not enough */
+  /** @type {Buffer | undefined} bytes that were not enough */
   #rest;
   #left = 0;
-  /** Whether an answer is due: not since it is whole. */
+  /** Whether a response is expected and not yet whole. */
   isDue = false;
-  /** Whether the connection may be used once more: what the last answer said, and that no other bytes came. */
+  /** Whether the connection may be used again: the response allows it, and no other bytes came. */
   keepAlive = true;
 
   /** @param {ReaderOwner} owner */
@@ -74,7 +71,7 @@ export class ResponseReader {
     this.#owner = owner;
   }
 
-  /** Expect an answer. */
+  /** Expect a response. */
   begin() {
     this.isDue = true;
     this.#state = this.#head;
@@ -82,14 +79,14 @@ export class ResponseReader {
 
   /**
    * @param {Buffer} data
-   * @throws {UnexpectedResponse} it is no HTTP answer
+   * @throws {UnexpectedResponse} this is not an HTTP response
    */
   feed(data) {
     const bytes = this.#rest === undefined ? data : Buffer.concat([this.#rest, data]);
     this.#rest = undefined;
     for (let at = 0; at < bytes.length;) {
       if (!this.isDue) {
-        this.keepAlive = false; // nobody asked for it
+        this.keepAlive = false; // no request was sent
         return;
       }
       const end = this.#state(bytes, at);
@@ -101,7 +98,7 @@ export class ResponseReader {
     }
   }
 
-  /** The connection has ended; whether that is how the answer says it is whole. */
+  /** The connection has ended. Returns whether the response is whole by that. */
   end() {
     this.keepAlive = false;
     if (!this.isDue || this.#state !== this.#untilClosed) return false;
@@ -124,9 +121,9 @@ export class ResponseReader {
     const status = Number(match[2]);
     const {length, isChunked, type, connection} = fieldsOf(lines);
     if (status === 101) throw new UnexpectedResponse('an answer wants to speak another protocol');
-    if (status < 200) return end + HEAD_END.length; // "continue", or hints: the answer is still to come
+    if (status < 200) return end + HEAD_END.length; // "continue", or hints: the response follows
     if (connection.includes('close') || (match[1] === '0' && !connection.includes('keep-alive'))) this.keepAlive = false;
-    if (isChunked && length !== undefined) this.keepAlive = false; // somebody between may have misread it
+    if (isChunked && length !== undefined) this.keepAlive = false; // a proxy in between may have misread it
     this.#owner.onHead(status, type);
     if (status === 204 || status === 304) this.#finish();
     else if (isChunked) this.#state = this.#chunkSize;
@@ -220,7 +217,7 @@ export class ResponseReader {
 }
 
 /**
- * What the lines behind the status line say of the body and the connection.
+ * The headers that matter: of the body and the connection.
  *
  * @param {string[]} lines
  */

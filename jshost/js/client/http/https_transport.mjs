@@ -1,16 +1,23 @@
 // @ts-check
 /**
- * Requests to a host behind a proxy that speaks https, by Node's own client. Runs in: callers.
+ * Requests over https, to a proxy in front of a host, with Node's own client. Runs in: callers.
  *
- * It is loaded where a URL says https. All else goes through transport.mjs.
+ * It is loaded for https URLs only; see transport.mjs for the others.
  */
 
 import https from 'node:https';
 import {MAX_CONNECTIONS, MAX_IDLE_MS, authorization, gathered, translated} from './messages.mjs';
 
-/** @typedef {import('./transport.mjs').Answer} Answer */
+/**
+ * @typedef {import('./messages.mjs').Response} Response
+ * @typedef {import('./messages.mjs').Transport} Transport
+ */
 
-/** The connections to one root URL. */
+/**
+ * The connections to one root URL.
+ *
+ * @implements {Transport}
+ */
 export class HttpsTransport {
   #agent;
   #authorization;
@@ -20,7 +27,7 @@ export class HttpsTransport {
 
   /**
    * @param {string} rootUrl `https://host:port/prefix`
-   * @param {string} [token] what the host wants to be told
+   * @param {string} [token] the host's token
    */
   constructor(rootUrl, token) {
     this.#rootUrl = rootUrl;
@@ -36,15 +43,15 @@ export class HttpsTransport {
   }
 
   /**
-   * Send a request; the head of its answer.
+   * Send a request.
    *
    * @param {string} method
    * @param {string} path escaped, beginning with "/"
    * @param {Record<string, string>} headers
    * @param {Buffer} body
-   * @param {AbortSignal} [signal] ends it; the promise is then rejected with its reason
-   * @returns {Promise<Answer>}
-   * @throws {HostConnectionError} nobody listens, or the connection broke
+   * @param {AbortSignal} [signal] ends it: the promise is rejected with the signal's reason
+   * @returns {Promise<Response>} once its head has come
+   * @throws {HostConnectionError} no host listens, or the connection broke
    */
   request(method, path, headers, body, signal) {
     return new Promise((resolve, reject) => {
@@ -70,34 +77,34 @@ export class HttpsTransport {
   }
 
   /**
-   * The pieces of an answer's body, as they come.
+   * The pieces of a response's body, as they come.
    *
-   * @param {Answer} answer
+   * @param {Response} response
    * @param {AbortSignal} [signal] the request's
    * @returns {AsyncGenerator<Buffer, void>}
    */
-  async *pieces(answer, signal) {
+  async *pieces(response, signal) {
     try {
-      yield* answer.message;
+      yield* response.message;
     } catch (error) {
       throw translated(/** @type {Error} */ (error), this.#rootUrl, signal);
     }
-    if (!answer.message.complete) {
+    if (!response.message.complete) {
       throw translated(new Error('it was closed'), this.#rootUrl, signal);
     }
   }
 
   /**
-   * An answer's body, whole.
+   * The whole body of a response.
    *
-   * @param {Answer} answer
+   * @param {Response} response
    * @param {AbortSignal} [signal]
    */
-  body(answer, signal) {
-    return gathered(this.pieces(answer, signal));
+  body(response, signal) {
+    return gathered(this.pieces(response, signal));
   }
 
-  /** Close the idle connections; each of the others once it has its answer. */
+  /** Close the idle connections, and each of the others once it has its response. */
   close() {
     const agent = /** @type {https.Agent & {keepAlive: boolean}} */ (this.#agent);
     agent.keepAlive = false; // `destroy` would break the calls of others

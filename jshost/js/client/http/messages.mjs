@@ -1,15 +1,35 @@
 // @ts-check
-/** What holds for connections to hosts, whatever is under them. Runs in: callers. */
+/** A host's response, and what both transports have in common. Runs in: callers. */
 
 import {HostConnectionError, UnexpectedResponse} from '../../exceptions.mjs';
 
-/** One that has been idle for longer is not used again: hosts close theirs after 75 s. */
+/** A connection that was idle for longer is not used again: hosts close theirs after 75 s. */
 export const MAX_IDLE_MS = 30_000;
 export const MAX_CONNECTIONS = 256;
-const NOBODY = ['ECONNREFUSED', 'ENOENT', 'ENOTFOUND', 'EHOSTUNREACH', 'ETIMEDOUT'];
+const UNREACHABLE = ['ECONNREFUSED', 'ENOENT', 'ENOTFOUND', 'EHOSTUNREACH', 'ETIMEDOUT'];
 
 /**
- * What callers are told where a request has no answer, or only a part of one.
+ * A response of which the head has come; the body may be on its way.
+ *
+ * @typedef {object} Response
+ * @property {number} status
+ * @property {string} type the content type
+ * @property {any} message the body, as its transport reads it
+ */
+
+/**
+ * The connections to one host.
+ *
+ * @typedef {object} Transport
+ * @property {(method: string, path: string, headers: Record<string, string>, body: Buffer, signal?: AbortSignal) => Promise<Response>} request
+ *   send a request; its response, once the head has come
+ * @property {(response: Response, signal?: AbortSignal) => AsyncGenerator<Buffer, void>} pieces the body, as it comes
+ * @property {(response: Response, signal?: AbortSignal) => Promise<Buffer>} body the whole body
+ * @property {() => void} close close the idle connections; each of the others once it has its response
+ */
+
+/**
+ * The error of a request that has no response, or only a part of one.
  *
  * @param {NodeJS.ErrnoException} error
  * @param {string} rootUrl
@@ -18,7 +38,7 @@ const NOBODY = ['ECONNREFUSED', 'ENOENT', 'ENOTFOUND', 'EHOSTUNREACH', 'ETIMEDOU
 export function translated(error, rootUrl, signal) {
   if (signal?.aborted) return signal.reason;
   const options = {cause: error};
-  if (NOBODY.includes(error.code ?? '')) {
+  if (UNREACHABLE.includes(error.code ?? '')) {
     return new HostConnectionError(`No host answers at ${rootUrl} (${error.code}). Start one with: jshost serve CONFIG`, options);
   }
   if (error instanceof UnexpectedResponse || error.code?.startsWith('HPE_')) {
@@ -31,7 +51,7 @@ export function translated(error, rootUrl, signal) {
 }
 
 /**
- * Who asks: whoever has the token, or is named in the URL.
+ * The Authorization header: the token, or the user name and password of the URL.
  *
  * @param {URL} url
  * @param {string} [token]
@@ -44,12 +64,18 @@ export function authorization({username, password}, token) {
   return {Authorization: `Basic ${Buffer.from(pair).toString('base64')}`};
 }
 
-/** @param {Buffer[]} pieces */
+/**
+ * The pieces as one buffer.
+ *
+ * @param {Buffer[]} pieces
+ */
 export function joined(pieces) {
   return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
 }
 
 /**
+ * All pieces that come, as one buffer.
+ *
  * @param {AsyncIterable<Buffer>} source
  * @returns {Promise<Buffer>}
  */

@@ -1,10 +1,9 @@
 // @ts-check
 /**
- * Requests to a host over kept-alive connections: http and unix sockets. Runs in: callers.
+ * Requests over http and unix sockets, on connections that are kept alive. Runs in: callers.
  *
- * Made for the few kinds of request that callers make, since Node's own client takes longer for one than
- * a host does. A connection that has been idle for long is not used again, for the host might be about
- * to close it; and nothing is sent twice, for the first may have run.
+ * Node's own client takes longer for a request than a host does. A connection that was idle for long is not
+ * used again: the host may be about to close it. No request is sent twice: the call may have run.
  */
 
 import {headerLines, requestHead} from './http1.mjs';
@@ -14,21 +13,29 @@ import {MAX_CONNECTIONS, MAX_IDLE_MS, authorization, gathered, translated} from 
 const UNIX_SCHEME = 'unix://';
 const HTTP_PORT = 80;
 
-/** @typedef {import('./connection.mjs').Answer} Answer */
+/**
+ * @typedef {import('./messages.mjs').Response} Response
+ * @typedef {import('./messages.mjs').Transport} Transport
+ */
 /** @typedef {{exchange: Exchange, head: string, body: Buffer}} Waiting */
 
-/** The connections to one root URL. */
+/**
+ * The connections to one root URL.
+ *
+ * @implements {Transport}
+ */
 export class HttpTransport {
+  #open;
   #rootUrl;
   #where;
   #prefix;
   #headers;
-  /** @type {WeakMap<Record<string, string>, string>} of headers that calls share, and nobody changes */
+  /** @type {WeakMap<Record<string, string>, string>} the lines of headers that calls share and that never change */
   #lines = new WeakMap();
-  /** @type {Connection[]} the one that was used last is used first */
+  /** @type {Connection[]} the one that was used last comes last, and is used first */
   #idle = [];
   #count = 0;
-  /** @type {Waiting[]} requests beyond as many connections as there may be */
+  /** @type {Waiting[]} requests that wait for a connection, as all are in use */
   #waiting = [];
   #isClosed = false;
   /** @type {NodeJS.Timeout | undefined} */
@@ -36,9 +43,11 @@ export class HttpTransport {
 
   /**
    * @param {string} rootUrl `http://host:port/prefix` or `unix:///path/of/a/socket`
-   * @param {string} [token] what the host wants to be told
+   * @param {string} [token] the host's token
+   * @param {ConstructorParameters<typeof Connection>[2]} [open] opens a socket
    */
-  constructor(rootUrl, token) {
+  constructor(rootUrl, token, open) {
+    this.#open = open;
     this.#rootUrl = rootUrl;
     const isUnix = rootUrl.startsWith(UNIX_SCHEME);
     const url = new URL(isUnix ? 'http://localhost' : rootUrl);
@@ -50,15 +59,15 @@ export class HttpTransport {
   }
 
   /**
-   * Send a request; the head of its answer.
+   * Send a request.
    *
    * @param {string} method
    * @param {string} path escaped, beginning with "/"
    * @param {Record<string, string>} headers
    * @param {Buffer} body
-   * @param {AbortSignal} [signal] ends it; the promise is then rejected with its reason
-   * @returns {Promise<Answer>}
-   * @throws {HostConnectionError} nobody listens, or the connection broke
+   * @param {AbortSignal} [signal] ends it: the promise is rejected with the signal's reason
+   * @returns {Promise<Response>} once its head has come
+   * @throws {HostConnectionError} no host listens, or the connection broke
    */
   request(method, path, headers, body, signal) {
     return new Promise((resolve, reject) => {
@@ -70,32 +79,32 @@ export class HttpTransport {
   }
 
   /**
-   * The pieces of an answer's body, as they come.
+   * The pieces of a response's body, as they come.
    *
-   * @param {Answer} answer
+   * @param {Response} response
    * @param {AbortSignal} [signal] the request's
    * @returns {AsyncGenerator<Buffer, void>}
    */
-  async *pieces(answer, signal) {
+  async *pieces(response, signal) {
     try {
-      yield* answer.message;
+      yield* response.message;
     } catch (error) {
       throw translated(/** @type {Error} */ (error), this.#rootUrl, signal);
     }
   }
 
   /**
-   * An answer's body, whole.
+   * The whole body of a response.
    *
-   * @param {Answer} answer
+   * @param {Response} response
    * @param {AbortSignal} [signal]
    * @returns {Promise<Buffer>}
    */
-  async body(answer, signal) {
-    return answer.message.whole() ?? gathered(this.pieces(answer, signal));
+  async body(response, signal) {
+    return response.message.whole() ?? gathered(this.pieces(response, signal));
   }
 
-  /** Close the idle connections; each of the others once it has its answer. */
+  /** Close the idle connections, and each of the others once it has its response. */
   close() {
     this.#isClosed = true;
     this.#closeIdle(this.#idle.length);
@@ -137,18 +146,18 @@ export class HttpTransport {
     else connection.send(request.exchange, request.head, request.body);
   }
 
-  /** One that may be used, or none: there are as many as there may be. */
+  /** A connection for the next request; undefined if all are in use. */
   #connection() {
     const last = this.#idle.pop();
     if (last !== undefined && performance.now() - last.idleSince < MAX_IDLE_MS) return last;
     last?.destroy();
-    this.#closeIdle(last === undefined ? 0 : this.#idle.length); // they have been idle for longer still
+    this.#closeIdle(last === undefined ? 0 : this.#idle.length); // these were idle for longer
     if (this.#count === MAX_CONNECTIONS) return undefined;
     this.#count += 1;
-    return new Connection(this.#where, this);
+    return new Connection(this.#where, this, this.#open);
   }
 
-  /** The first request in the queue that somebody still waits for. */
+  /** The first request in the queue whose caller still waits. */
   #nextWaiting() {
     for (;;) {
       const next = this.#waiting.shift();
@@ -156,7 +165,7 @@ export class HttpTransport {
     }
   }
 
-  /** @param {number} count so many of those that have been idle for longest */
+  /** @param {number} count close this many of those that were idle for longest */
   #closeIdle(count) {
     for (const connection of this.#idle.splice(0, count)) connection.destroy();
     if (this.#idle.length === 0) {

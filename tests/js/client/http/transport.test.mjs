@@ -7,7 +7,7 @@ import http from 'node:http';
 import net from 'node:net';
 import {after, before, test} from 'node:test';
 import {Function} from '../../../../jshost/js/client/function.mjs';
-import {Host} from '../../../../jshost/js/client/http/host.mjs';
+import {ServedHost as Host} from '../../../../jshost/js/client/http/host.mjs';
 
 /** @type {http.ServerResponse[]} */
 const held = [];
