@@ -5,7 +5,7 @@
  *     JSHostError
  *     ├── ConfigError            an option is wrong, or a config file
  *     ├── HostConnectionError    no host answers
- *     ├── UnexpectedResponse     what answered is no jshost host
+ *     ├── UnexpectedResponse     the answer is not from a jshost host
  *     └── RemoteError            a host or a worker answered with an error
  *         ├── RequestError       the request was refused                 400 401 403 405 413 415
  *         ├── FunctionNotFound   no function of that name                404
@@ -37,7 +37,7 @@ export class HostConnectionError extends JSHostError {
   name = 'HostConnectionError';
 }
 
-/** What answered is not a jshost host. */
+/** The answer is not from a jshost host. */
 export class UnexpectedResponse extends JSHostError {
   name = 'UnexpectedResponse';
 }
@@ -195,7 +195,7 @@ function causeFrom(envelope) {
 }
 
 /**
- * What an answer means that no host sent: it has no envelope.
+ * The error of an answer without an envelope: no host sent it.
  *
  * @param {string} name what was called
  * @param {number} status

@@ -1,5 +1,5 @@
 // @ts-check
-/** Finding a Python to run workers with. Runs in: programs that own Python workers. */
+/** Finds a Python interpreter for workers. Runs in: programs that own Python workers, callers. */
 
 import {execFile} from 'node:child_process';
 import {access, constants, readFile} from 'node:fs/promises';
@@ -34,7 +34,7 @@ const HOW_TO_GET_ONE =
  *
  * @param {Where} where
  * @returns {Promise<Python>}
- * @throws {ConfigError} there is none that is new enough; the message lists all that was tried
+ * @throws {ConfigError} no interpreter is new enough; the message lists those that were tried
  */
 export async function findPython({python, folder, env = process.env, cwd = process.cwd()}) {
   const tried = [];
@@ -103,7 +103,7 @@ function isThere(file, mode = constants.F_OK) {
 }
 
 /**
- * A virtual environment says its version in a file, which is quicker than to ask the interpreter.
+ * The version. A virtual environment has it in a file, which is quicker than running the interpreter.
  *
  * @param {string} binary
  * @param {NodeJS.ProcessEnv} env

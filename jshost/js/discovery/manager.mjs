@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The manager, asked by way of Python, which knows how: it has a host started, and held for as long as
- * this process lives. Runs in: callers.
+ * Lets the manager start a host and keep it for as long as this process lives. A Python with jshost talks
+ * to the manager. Runs in: callers.
  */
 
 import {execFile} from 'node:child_process';
@@ -13,7 +13,7 @@ import {ConfigError, ProcessError} from '../exceptions.mjs';
 const START_TIMEOUT_MS = 90_000;
 
 /**
- * Have the config's host started where none runs, and hold it for this process.
+ * Start the host of a config file if none runs, and hold it for this process.
  *
  * @param {string} configFile
  * @param {string} [named] a Python that has jshost; else one is looked for as for `python()`

@@ -53,7 +53,7 @@ export function findHosts(configFile) {
 }
 
 /**
- * Where this process gets to a host fastest.
+ * The fastest URL of a host for this process.
  *
  * @param {HostRecord} record
  */
@@ -64,7 +64,7 @@ export function fastestUrl({url, socketPath}) {
 /** @param {string} folder */
 function namesIn(folder) {
   try {
-    if (statSync(folder).uid !== userInfo().uid) return []; // somebody else's word
+    if (statSync(folder).uid !== userInfo().uid) return []; // another user wrote them
     return readdirSync(folder);
   } catch {
     return []; // no host has ever run

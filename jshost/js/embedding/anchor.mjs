@@ -1,9 +1,9 @@
 // @ts-check
-/** Keeps the event loop open while somebody waits for a worker. Runs in: programs that own Python workers. */
+/** Keeps the event loop running while a call waits for a worker. Runs in: programs that own Python workers. */
 
 const LONG_MS = 2 ** 31 - 1;
 
-/** Workers alone do not keep a program running; calls that are on their way do. */
+/** Calls in progress keep the program running; workers alone do not. */
 export class Anchor {
   #holds = 0;
   #timer = setInterval(() => undefined, LONG_MS).unref();
@@ -18,7 +18,7 @@ export class Anchor {
     if (this.#holds === 0) this.#timer.unref();
   }
 
-  /** All is over. */
+  /** Nothing waits any more. */
   close() {
     clearInterval(this.#timer);
   }

@@ -1,17 +1,17 @@
 // @ts-check
-/** The values that a Python function sends as it goes. Runs in: programs that own Python workers. */
+/** Reads the values of a streaming call, and gives the worker credit. Runs in: programs that own Python workers. */
 
 import {HEADER_BYTES} from '../protocol/frames.mjs';
 
-/** Said to be taken when there is so much: a quarter of what a worker sends ahead. */
+/** Credit is given for at least this much: a quarter of what a worker sends ahead. */
 const CREDIT_BYTES = 64 * 1024;
 
 /**
- * What a stream's reader does to its call.
+ * The call, as the reader of its stream uses it.
  *
  * @typedef {object} Call
  * @property {(size: number) => void} credit so many bytes of its frames have been taken
- * @property {() => void} cancel nobody reads any more
+ * @property {() => void} cancel the reader left
  */
 
 /**
@@ -65,7 +65,7 @@ export class Chunks {
   }
 
   /**
-   * Read no more: the function is stopped.
+   * Stop reading; the function is stopped.
    *
    * @returns {Promise<IteratorResult<any, void>>}
    */
