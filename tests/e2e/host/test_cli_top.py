@@ -34,7 +34,7 @@ def test_once_as_json(serve: StartHost) -> None:
     by_name = {each["name"]: each for each in found["functions"]}
     assert (by_name["hello"]["calls"], by_name["hello"]["errors"]) == (20, 0)
     assert (by_name["fails"]["calls"], by_name["fails"]["errors"]) == (3, 3)
-    assert 0 < by_name["hello"]["p50_ms"] <= by_name["hello"]["p95_ms"] < 5000
+    assert 0 < by_name["hello"]["p50_ms"] <= by_name["hello"]["p95_ms"]
     (worker,) = found["workers"]
     assert (worker["pid"], worker["state"]) == (host.worker_pids()[0], "ready")
     assert worker["memory"] > 1e6
