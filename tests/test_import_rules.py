@@ -386,6 +386,20 @@ def declared(path: Path) -> list[str] | None:
     return None
 
 
+HAND_ON = {"jshost", "jshost.testing"}
+"""Packages that import what they offer when it is asked for."""
+
+
+def imported_by(path: Path) -> set[str]:
+    """The names that a module takes from others."""
+    return {
+        alias.asname or alias.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
 def isort_order(name: str) -> tuple[int, list[int | str]]:
     """Constants, classes, the rest; digits by their value: as ruff's RUF022 sorts."""
     kind = 0 if len(name) > 1 and name.isupper() else 1 if name[0].isupper() else 2
@@ -403,6 +417,21 @@ def test_all_is_complete_and_sorted(module: str) -> None:
     assert names == sorted(set(names), key=isort_order)
     loaded = importlib.import_module(module)
     assert [name for name in names if not hasattr(loaded, name)] == []
+
+
+def test_a_name_is_imported_from_the_module_that_makes_it_and_lists_it() -> None:
+    """The faces only hand on what other modules make."""
+    wrong = []
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            home = node.module if isinstance(node, ast.ImportFrom) else None
+            if home not in MODULES or OUTSIDE.get(home.partition(".")[2]) or home in HAND_ON:
+                continue
+            made = set(declared(MODULES[home]) or []) - imported_by(MODULES[home])
+            for alias in node.names:
+                if alias.name not in made and f"{home}.{alias.name}" not in MODULES:
+                    wrong.append(f"{module} imports {alias.name} from {home}")
+    assert wrong == []
 
 
 @pytest.mark.real

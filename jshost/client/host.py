@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jshost.protocol.multipart import Run
 
 __all__ = [
+    "NO_HEADERS",
     "Answer",
     "AnswerRun",
     "AnswerStream",

@@ -20,7 +20,15 @@ from pathlib import Path
 
 from jshost.exceptions import ConfigError
 
-__all__ = ["HostRecord", "all_hosts", "find_hosts", "runtime_folder", "start_of_process"]
+__all__ = [
+    "HostRecord",
+    "all_hosts",
+    "find_hosts",
+    "is_alive",
+    "runtime_folder",
+    "socket_path",
+    "start_of_process",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
     from jshost.embedding.loops import LoopWatch
     from jshost.pool.batch import Batch
-    from jshost.pool.pool import PendingCall, Pool
+    from jshost.pool.pending_call import PendingCall
+    from jshost.pool.pool import Pool
     from jshost.pool.process import WorkerProcess
     from jshost.pool.registry import Registry
 
-__all__ = ["Engine"]
+__all__ = ["EXIT_S", "Engine"]
 
 
 class AnyCall(Protocol):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jshost.embedding.engine import Engine
     from jshost.pool.registry import Registry
 
-__all__ = ["Source", "read_source"]
+__all__ = ["CODE", "Source", "read_source"]
 
 LISTED = "JSHOST_LISTED"
 """The environment variable by which a worker is told of functions without a config file."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from jshost.client.host import Chunk
     from jshost.embedding.loops import LoopWatch
-    from jshost.pool.pool import PendingCall, Pool
+    from jshost.pool.pending_call import PendingCall
+    from jshost.pool.pool import Pool
 
 __all__ = [
     "KNOWN_TYPES",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from jshost.exceptions import RemoteError
-from jshost.pool.pool import PendingCall, Pool
+from jshost.pool.pending_call import PendingCall
+from jshost.pool.pool import Pool
 from jshost.pool.registry import Route
 from jshost.protocol import frames, values
 

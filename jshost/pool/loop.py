@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Callback", "Handle", "Loop", "when"]
+__all__ = ["POLL_S", "Callback", "Handle", "Loop", "when"]
 
 Callback = Callable[[], object]
 

@@ -15,7 +15,14 @@ from typing import Any
 
 from jshost.exceptions import ConfigError
 
-__all__ = ["HostOptions", "camel_case", "option_names", "read_options", "token_problem"]
+__all__ = [
+    "PER_CONFIG",
+    "HostOptions",
+    "camel_case",
+    "option_names",
+    "read_options",
+    "token_problem",
+]
 
 SHORTEST_TOKEN = 16
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)b?", re.IGNORECASE)

@@ -21,7 +21,6 @@ from jshost.pool.fleet import Fleet, Spawner
 from jshost.pool.launch import Launch
 from jshost.pool.loop import Loop, when
 from jshost.pool.memory import MemoryWatch
-from jshost.pool.pending_call import Caller, PendingCall
 from jshost.pool.process import WorkerProcess, spawn
 from jshost.pool.scheduling.actions import (
     Action,
@@ -41,7 +40,7 @@ from jshost.pool.scheduling.states import Phase
 from jshost.protocol import frames
 from jshost.protocol.lines import Line
 
-__all__ = ["Caller", "LineListener", "PendingCall", "Pool"]
+__all__ = ["LineListener", "Pool"]
 
 logger = logging.getLogger("jshost.pool")
 

@@ -10,7 +10,16 @@ from typing import Any, Protocol
 
 from jshost.exceptions import ConfigError
 
-__all__ = ["CallCancelled", "CallContext", "HostContext", "Signal", "Sink", "current_call"]
+__all__ = [
+    "CallCancelled",
+    "CallContext",
+    "HostContext",
+    "Signal",
+    "Sink",
+    "current_call",
+    "current_call_or_none",
+    "enter",
+]
 
 _current: contextvars.ContextVar[CallContext | None] = contextvars.ContextVar(
     "jshost_call", default=None

@@ -20,7 +20,8 @@ from jshost.exceptions import (
     ProcessError,
     RequestError,
 )
-from jshost.pool.pool import PendingCall, Pool
+from jshost.pool.pending_call import PendingCall
+from jshost.pool.pool import Pool
 from jshost.pool.scheduling.policy import Policy
 from jshost.pool.statistics import Statistics
 from jshost.protocol import frames

@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 from jshost.exceptions import RemoteError
 from jshost.pool.batch import Batch
-from jshost.pool.pool import PendingCall, Pool
+from jshost.pool.pending_call import PendingCall
+from jshost.pool.pool import Pool
 from jshost.protocol import frames, values
+from jshost.protocol.events import error_event, event
 from jshost.protocol.multipart import encode_runs
 from jshost.server.http.handler import Responder, ResultSender
 from jshost.server.http.responses import (
     LAST_CHUNK,
-    error_event,
-    event,
     http_chunk,
     stream_head,
 )

@@ -15,7 +15,7 @@ from jshost.exceptions import ConfigError
 from jshost.platform.syn_filter import drop_new_connections
 from jshost.pool.options import HostOptions
 
-__all__ = ["Listeners"]
+__all__ = ["BACKLOG", "Listeners"]
 
 logger = logging.getLogger("jshost.host")
 

@@ -8,15 +8,14 @@ from collections.abc import Iterable
 
 from jshost.exceptions import RemoteError, RequestError
 from jshost.protocol import values
-from jshost.protocol.events import error_event, event
 
 __all__ = [
     "CONTINUE",
     "LAST_CHUNK",
+    "RETRY_AFTER_S",
+    "Header",
     "content_type_of",
-    "error_event",
     "error_parts",
-    "event",
     "http_chunk",
     "origin_headers",
     "plain_refusal",

@@ -10,7 +10,8 @@ import pytest
 
 from jshost.exceptions import RemoteError
 from jshost.protocol.values import body_hash
-from jshost.server.http.connection import Exchange, ServerConnection
+from jshost.server.http.connection import ServerConnection
+from jshost.server.http.handler import Exchange
 from jshost.server.http.known_heads import KnownHeads
 from jshost.server.http.request import IncomingRequest, KnownCall
 from jshost.server.http.request_parser import HEAD_S
