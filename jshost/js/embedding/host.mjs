@@ -7,7 +7,7 @@ import {Stream} from '../client/streams.mjs';
 import {findPython} from '../discovery/interpreter.mjs';
 import {ConfigError, FunctionNotFound} from '../exceptions.mjs';
 import {atSite} from '../pool/call_site.mjs';
-import {Pools} from '../pool/registry.mjs';
+import {Registry} from '../pool/registry.mjs';
 import {JSON_TYPE, encodeCall} from '../protocol/call_body.mjs';
 import {decodePayload} from '../protocol/results.mjs';
 import {checkedTimeout} from '../protocol/timeout.mjs';
@@ -34,7 +34,7 @@ import {listenerFor} from './output.mjs';
 
 /** @implements {Host} */
 export class EmbeddedHost {
-  #pools;
+  #registry;
   #anchor;
   #keepAlive;
   /** @type {Promise<void> | undefined} */
@@ -43,12 +43,12 @@ export class EmbeddedHost {
   #requestPrefix = Math.random().toString(36).slice(2, 10);
 
   /**
-   * @param {Pools} pools
+   * @param {Registry} registry
    * @param {Anchor} anchor
    * @param {boolean} keepAlive
    */
-  constructor(pools, anchor, keepAlive = false) {
-    this.#pools = pools;
+  constructor(registry, anchor, keepAlive = false) {
+    this.#registry = registry;
     this.#anchor = anchor;
     this.#keepAlive = keepAlive;
     if (keepAlive) anchor.hold();
@@ -69,19 +69,19 @@ export class EmbeddedHost {
     const found = await findPython({python, folder: path.dirname(whole)});
     const anchor = new Anchor();
     const launch = {python: found.path, cwd, env: {...process.env, ...env}, serve};
-    const pools = new Pools(launch, poolOptions, anchor, listenerFor(events));
-    await pools.load(whole);
-    return new EmbeddedHost(pools, anchor, keepAlive);
+    const registry = new Registry(launch, poolOptions, anchor, listenerFor(events));
+    await registry.load(whole);
+    return new EmbeddedHost(registry, anchor, keepAlive);
   }
 
   /** The functions' names. */
   get functions() {
-    return this.#pools.functions;
+    return this.#registry.functions;
   }
 
   /** The worker processes: `{pid, state, calls}`. */
   get workers() {
-    return this.#pools.workers;
+    return this.#registry.workers;
   }
 
   /**
@@ -147,7 +147,7 @@ export class EmbeddedHost {
    * @returns {Promise<void>}
    */
   end(graceMs) {
-    this.#ending ??= this.#pools.end(graceMs).then(() => {
+    this.#ending ??= this.#registry.end(graceMs).then(() => {
       if (this.#keepAlive) this.#anchor.release();
       this.#anchor.close();
     });
@@ -162,7 +162,7 @@ export class EmbeddedHost {
    */
   #begin({name, timeout, site}, {body, type}, caller, isStream) {
     const limitMs = checkedTimeout(timeout);
-    const route = this.#pools.route(name);
+    const route = this.#registry.route(name);
     if (route === undefined) {
       const message = `there is no function "${name}"; there are: ${this.functions.join(', ') || 'none'}`;
       throw atSite(new FunctionNotFound(message, {code: 'unknown_function', function: name}), site);

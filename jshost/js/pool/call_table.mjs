@@ -112,7 +112,7 @@ export class CallTable {
    * @param {Buffer} payload
    * @returns {Action[]}
    */
-  answered(kind, id, payload) {
+  onAnswer(kind, id, payload) {
     const pending = this.#remove(id);
     const actions = this.#scheduler.finished(id, now());
     if (pending !== undefined) {
@@ -128,7 +128,7 @@ export class CallTable {
    * @param {number} id
    * @param {Buffer} payload
    */
-  chunk(id, payload) {
+  onChunk(id, payload) {
     this.#calls.get(id)?.caller.onChunk?.(payload);
   }
 

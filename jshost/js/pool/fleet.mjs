@@ -45,7 +45,7 @@ export class Fleet {
    * @param {import('./channel.mjs').ChannelOwner} owner
    * @throws {Error} no process can be started
    */
-  start(number, owner) {
+  spawn(number, owner) {
     try {
       this.workers.set(number, new WorkerChannel(number, this.#startProcess(this.#launch), owner));
     } catch (error) {

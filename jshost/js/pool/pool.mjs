@@ -163,7 +163,7 @@ export class Pool {
    * @param {Buffer} payload
    */
   onAnswer(kind, callId, payload) {
-    const actions = this.#calls.answered(kind, callId, payload);
+    const actions = this.#calls.onAnswer(kind, callId, payload);
     if (actions.length > 0) this.#act(actions);
   }
 
@@ -172,7 +172,7 @@ export class Pool {
    * @param {Buffer} payload
    */
   onChunk(callId, payload) {
-    this.#calls.chunk(callId, payload);
+    this.#calls.onChunk(callId, payload);
   }
 
   /**
@@ -254,7 +254,7 @@ export class Pool {
   /** @param {number} number */
   #spawn(number) {
     try {
-      this.#fleet.start(number, this);
+      this.#fleet.spawn(number, this);
     } catch (error) {
       this.#onStarted?.(/** @type {Error} */ (error));
       this.#act(this.scheduler.workerGone(number, now()));

@@ -13,7 +13,8 @@ import {ConfigError} from '../exceptions.mjs';
  * @property {number | null} limitMs how long its file lets a call take
  */
 
-export class Pools {
+/** The pools of a file and of the files that it includes, and which of them runs a function; as pool/registry.py. */
+export class Registry {
   #launch;
   #wanted;
   #anchor;
