@@ -1,1 +1,1 @@
-"""The host process: HTTP in front of pools of workers."""
+"""The host process: HTTP in front of pools of workers. Runs in: host."""

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Which worker has which call, and which calls wait. The twin of pool/scheduling/assignments.py. Runs
- * in: programs that own Python workers.
+ * Which worker has which call, and which calls wait. The twin of pool/scheduling/assignments.py.
+ * Runs in: programs that own Python workers.
  */
 
 /**

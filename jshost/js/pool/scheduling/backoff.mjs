@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Pauses that grow with each failure. The twin of pool/scheduling/backoff.py. Runs in: programs that
- * own Python workers.
+ * Pauses that grow with each failure. The twin of pool/scheduling/backoff.py.
+ * Runs in: programs that own Python workers.
  */
 
 /**

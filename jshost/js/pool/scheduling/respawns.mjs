@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * When a worker that died is followed by another. The twin of pool/scheduling/respawns.py. Runs in:
- * programs that own Python workers.
+ * When a worker that died is followed by another. The twin of pool/scheduling/respawns.py.
+ * Runs in: programs that own Python workers.
  */
 
 import {pauseS} from './backoff.mjs';

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * When a worker that another has replaced is ended. The twin of pool/scheduling/retirement.py. Runs
- * in: programs that own Python workers.
+ * When a worker that another has replaced is ended. The twin of pool/scheduling/retirement.py.
+ * Runs in: programs that own Python workers.
  */
 
 import {LAST_CALLS, RECYCLING} from './states.mjs';

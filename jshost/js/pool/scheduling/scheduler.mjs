@@ -1,8 +1,8 @@
 // @ts-check
 /**
  * Which worker gets which call, and when a worker is replaced. The twin of
- * pool/scheduling/scheduler.py; tests/vectors/scheduler.json holds both to the same cases. Runs in:
- * programs that own Python workers.
+ * pool/scheduling/scheduler.py; tests/vectors/scheduler.json holds both to the same cases.
+ * Runs in: programs that own Python workers.
  *
  * It does no I/O and has no clock: events and the time (seconds of one monotonic clock) go in as
  * method calls, and what must be done comes out as a list of actions, which `Pool` carries out.

@@ -2,8 +2,8 @@
 /**
  * The states of a worker, and the events that move it from one to the next. The twin of
  * pool/scheduling/states.py, which explains them; tests/vectors/scheduler.json holds both to one
- * table. Only Python has the state `outdated`, as only a host reloads. Runs in: programs that own
- * Python workers.
+ * table. Only Python has the state `outdated`, as only a host reloads.
+ * Runs in: programs that own Python workers.
  */
 
 /** @typedef {'starting' | 'ready' | 'retiring'} Phase */
