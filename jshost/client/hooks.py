@@ -1,6 +1,6 @@
-"""Functions that are told of every call: for logging, metrics and tracing. Runs in: callers.
+"""Hooks, which run before and after every call: for logging, metrics, tracing. Runs in: callers.
 
-Of the calls that travel in one request (`Function.map`, `jshost.batch`) they are told as of one.
+Calls that travel in one request (`Function.map`, `jshost.batch`) count as one call.
 
 Example:
     >>> @jshost.before_call

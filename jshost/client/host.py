@@ -163,7 +163,7 @@ class AnswerStream(Protocol):
         """
 
     def close(self) -> None:
-        """Stop reading: the function is told. From any thread, and from finalizers."""
+        """Stop reading: the function is cancelled. From any thread, and from finalizers."""
 
 
 class AsyncAnswerStream(Protocol):

@@ -109,7 +109,7 @@ class Stream(_Values):
         return self._waiting.popleft()
 
     def close(self) -> None:
-        """Read no more; the function is told."""
+        """Read no more; the function is cancelled."""
         self._waiting.clear()
         source, self._source = self._source, None
         if source is not None:
@@ -185,7 +185,7 @@ class AsyncStream(_Values):
             self._source = source
 
     async def aclose(self) -> None:
-        """Read no more; the function is told."""
+        """Read no more; the function is cancelled."""
         self._waiting.clear()
         self._begin = None
         source, self._source = self._source, None

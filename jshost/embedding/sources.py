@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["CODE", "Source", "read_source"]
 
 LISTED = "JSHOST_LISTED"
-"""The environment variable by which a worker is told of functions without a config file."""
+"""The environment variable that names functions without a config file, for their worker."""
 LISTED_JS = JS_FOLDER / "worker" / "listed.mjs"
 LISTED_PYTHON = Path(__file__).parent.parent / "worker" / "listed.py"
 
@@ -36,7 +36,7 @@ class Source(NamedTuple):
     Attributes:
         name: what to call it.
         config_file: the config file that workers load.
-        environment: what it is told, beside the program's own environment.
+        environment: variables of its workers, added to the program's own.
         takes_code: whether the name of a function may be its code, in JavaScript.
     """
 

@@ -158,7 +158,7 @@ class _Items(Waiter):
             self._owed = 0
 
     def leave(self) -> None:
-        """Stop reading: the function is told. From any thread, and from finalizers."""
+        """Stop reading: the function is cancelled. From any thread, and from finalizers."""
         if not self.has_ended:
             self._engine.cancel_soon(self)
 

@@ -115,8 +115,8 @@ async function versionOf(binary, env) {
   if (noted) return noted[1].replace(/\.$/, '');
   return new Promise((resolve) => {
     execFile(binary, ['--version'], {env, timeout: VERSION_TIMEOUT_MS}, (error, stdout, stderr) => {
-      const told = /Python (\d+\.\d+\S*)/.exec(`${stdout}${stderr}`);
-      resolve(told ? told[1] : (error ?? new Error(`${binary} --version does not say "Python …"`)));
+      const version = /Python (\d+\.\d+\S*)/.exec(`${stdout}${stderr}`);
+      resolve(version ? version[1] : (error ?? new Error(`${binary} --version does not say "Python …"`)));
     });
   });
 }

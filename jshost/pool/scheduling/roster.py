@@ -1,4 +1,4 @@
-"""The workers of one pool: their states, who serves, and who follows whom.
+"""The workers of one pool: their states, which of them serve, and which follows which.
 
 Runs in: host, programs that embed.
 """
@@ -99,7 +99,7 @@ class Roster:
                     best, fewest = worker, load
         return best
 
-    # Who follows whom
+    # Which worker follows which
 
     def successor_of(self, worker: Worker) -> Worker | None:
         """The worker that was started to take its place, unless that one's code is outdated."""

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The workers of one pool: their states, who serves, and who follows whom. The twin of
- * pool/scheduling/roster.py. Runs in: programs that own Python workers.
+ * The workers of one pool: their states, which of them serve, and which follows which.
+ * The twin of pool/scheduling/roster.py. Runs in: programs that own Python workers.
  */
 
 import {IllegalTransition, PHASES, SERVING, TRANSITIONS} from './states.mjs';
@@ -126,7 +126,7 @@ export class Roster {
     return best;
   }
 
-  // Who follows whom
+  // Which worker follows which
 
   /**
    * The worker that was started to take its place.
