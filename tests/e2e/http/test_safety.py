@@ -400,7 +400,7 @@ try {
 def test_a_node_program(guarded: RunningHost, tmp_path: Path, found: bool) -> None:
     program = tmp_path / "program.mjs"
     program.write_text(NODE_PROGRAM)
-    module = str(Path(jshost.__file__).parent / "js" / "client" / "http" / "host.mjs")
+    module = str(Path(jshost.__file__).parent / "js" / "index.mjs")
     if found:
         tries = [({"configFile": str(tmp_path / "host.config.py")}, {}, True)]
     else:
