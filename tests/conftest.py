@@ -137,6 +137,13 @@ def _runs(process: psutil.Process) -> bool:
 
 
 @pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Path]:
+    """The file that functions of a test wait for; it is there at the end, whatever happens."""
+    yield tmp_path / "gate"
+    (tmp_path / "gate").touch()
+
+
+@pytest.fixture
 def serve(tmp_path: Path) -> Iterator[StartHost]:
     """Start hosts: `serve("host.config.js", "module.exports = …", "--workers", "2")`.
 

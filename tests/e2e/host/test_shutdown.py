@@ -67,13 +67,6 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Path]:
-    """The file that the functions hold_* wait for; it is there at the end, whatever happens."""
-    yield tmp_path / "gate"
-    (tmp_path / "gate").touch()
-
-
-@pytest.fixture
 def serve_both(serve: StartHost, tmp_path: Path) -> StartHost:
     """Start a host of both config files, which have a pool each."""
     (tmp_path / "host.config.js").write_text(JS)

@@ -39,13 +39,6 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Path]:
-    """The file that the function hold waits for; it is there at the end, whatever happens."""
-    yield tmp_path / "gate"
-    (tmp_path / "gate").touch()
-
-
-@pytest.fixture
 def served(serve: StartHost, tmp_path: Path) -> RunningHost:
     """A host with two config files, and two workers for each."""
     (tmp_path / "host.config.js").write_text(JS)

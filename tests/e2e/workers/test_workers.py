@@ -106,13 +106,6 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield executor
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Path]:
-    """The file that the functions hold_* wait for; it is there at the end, whatever happens."""
-    yield tmp_path / "gate"
-    (tmp_path / "gate").touch()
-
-
 def workers_of(host: RunningHost, language: str) -> list[dict[str, Any]]:
     """The ready workers of that language's pool, as /status shows them."""
     workers = host.host.request_status()["workers"]

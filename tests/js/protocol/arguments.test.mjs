@@ -5,26 +5,10 @@ import assert from 'node:assert/strict';
 import {describe, test} from 'node:test';
 import {parseBody} from '../../../jshost/js/protocol/arguments.mjs';
 import {encodeParts} from '../../../jshost/js/protocol/multipart.mjs';
-import {CallError} from '../../../jshost/js/protocol/values.mjs';
+import {failure} from '../../support/failure.mjs';
 
 /** @param {string} text */
 const parse = (text) => parseBody(Buffer.from(text));
-
-/**
- * What a call fails with.
- *
- * @param {() => unknown} work
- * @returns {CallError}
- */
-function failure(work) {
-  try {
-    work();
-  } catch (error) {
-    assert.ok(error instanceof CallError, `a CallError, not ${error}`);
-    return error;
-  }
-  return assert.fail('it does not fail');
-}
 
 describe('a body', () => {
   test('is a JSON object', () => {

@@ -5,23 +5,8 @@ import assert from 'node:assert/strict';
 import {describe, test} from 'node:test';
 import {runInNewContext} from 'node:vm';
 import {decodeParts} from '../../../jshost/js/protocol/multipart.mjs';
-import {CallError, encodeChunk, encodeResult} from '../../../jshost/js/protocol/values.mjs';
-
-/**
- * What a call fails with.
- *
- * @param {() => unknown} work
- * @returns {CallError}
- */
-function failure(work) {
-  try {
-    work();
-  } catch (error) {
-    assert.ok(error instanceof CallError, `a CallError, not ${error}`);
-    return error;
-  }
-  return assert.fail('it does not fail');
-}
+import {encodeChunk, encodeResult} from '../../../jshost/js/protocol/values.mjs';
+import {failure} from '../../support/failure.mjs';
 
 describe('a result', () => {
   /** @type {[unknown, string, string | Uint8Array][]} */

@@ -7,7 +7,8 @@ import {createRequire} from 'node:module';
 import {describe, test} from 'node:test';
 import {parseBody} from '../../../jshost/js/protocol/arguments.mjs';
 import {encodeParts} from '../../../jshost/js/protocol/multipart.mjs';
-import {CallError, encodeResult} from '../../../jshost/js/protocol/values.mjs';
+import {encodeResult} from '../../../jshost/js/protocol/values.mjs';
+import {failure} from '../../support/failure.mjs';
 
 /**
  * @typedef {{js: string, json: string, parts?: Record<string, string>}} Row
@@ -37,20 +38,6 @@ function multipart(json, parts, prefix = '') {
       {name: prefix + place, contentType: 'application/octet-stream', data: Buffer.from(data, 'latin1')}
     )),
   ]);
-}
-
-/**
- * @param {() => unknown} work
- * @returns {CallError}
- */
-function failure(work) {
-  try {
-    work();
-  } catch (error) {
-    assert.ok(error instanceof CallError, `a CallError, not ${error}`);
-    return error;
-  }
-  return assert.fail('it does not fail');
 }
 
 describe('an argument', () => {
