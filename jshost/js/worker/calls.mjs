@@ -9,7 +9,7 @@ import {Stream, drive, isSource, isThenable} from './streams.mjs';
 
 /** @typedef {import('./context.mjs').CallContext} CallContext */
 
-/** @typedef {(call: RunningCall, error: unknown, value?: unknown) => void} Settle called once: with an error or a value */
+/** @typedef {(call: Call, error: unknown, value?: unknown) => void} Settle called once: with an error or a value */
 
 /**
  * What the runtime keeps of a call until it is answered. It is the function's `CallContext` as well,
@@ -17,7 +17,7 @@ import {Stream, drive, isSource, isThenable} from './streams.mjs';
  *
  * @implements {CallContext}
  */
-export class RunningCall {
+class Call {
   /** @type {AbortController | undefined} */
   #controller;
   /** @type {Stream | undefined} */
@@ -96,11 +96,14 @@ export class RunningCall {
   }
 }
 
+// Users see the class's own name where they print `this`, and in stacks: "at Call.render".
+export {Call as RunningCall};
+
 function cancellation() {
   return new DOMException('The call was cancelled', 'AbortError');
 }
 
-/** @type {AsyncLocalStorage<RunningCall>} */
+/** @type {AsyncLocalStorage<Call>} */
 const running = new AsyncLocalStorage();
 
 /** The call whose code runs now, or undefined. */
@@ -111,7 +114,7 @@ export function currentCall() {
 /**
  * Call the function; `settle` gets the outcome, exactly once.
  *
- * @param {RunningCall} call
+ * @param {Call} call
  * @param {import('./context.mjs').UserFunction} fn
  * @param {Record<string, unknown>} data
  * @param {Settle} settle
@@ -121,7 +124,7 @@ export function run(call, fn, data, settle) {
 }
 
 /**
- * @param {RunningCall} call
+ * @param {Call} call
  * @param {import('./context.mjs').UserFunction} fn
  * @param {Record<string, unknown>} data
  * @param {Settle} settle
@@ -157,7 +160,7 @@ function start(call, fn, data, settle) {
 }
 
 /**
- * @param {RunningCall} call
+ * @param {Call} call
  * @param {unknown} value
  * @param {Settle} settle
  */

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import {PassThrough} from 'node:stream';
 import {describe, test} from 'node:test';
+import {inspect} from 'node:util';
 import {RunningCall, run} from '../../../jshost/js/worker/calls.mjs';
 import {describeError} from '../../../jshost/js/worker/errors.mjs';
 import {Outbox} from '../../../jshost/js/protocol/outbox.mjs';
@@ -53,6 +54,12 @@ describe('a described error', () => {
     assert.ok(stack.includes('myFunction'));
     assert.ok(!stack.includes('jshost/js/worker/calls.mjs'), stack);
     assert.ok(!stack.includes('node:internal'), stack);
+  });
+
+  test('names the call that a method-like function belongs to as users know it', async () => {
+    const {error, call} = await outcome(function myFunction() { throw new Error('here'); });
+    assert.match(describeError(error, call).stack, /at Call\.myFunction /);
+    assert.match(inspect(call), /^Call \{/);
   });
 
   test('of a cancelled call has a code of its own', () => {

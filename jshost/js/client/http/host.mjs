@@ -38,6 +38,9 @@ const BATCH_ANSWER = `multipart/form-data, ${JSON_TYPE}`;
  * @implements {Host}
  */
 export class ServedHost {
+  /** What users import it as, and see where they print one. */
+  static name = 'Host';
+
   #location;
   #openTransport;
   /** @type {Promise<Transport> | undefined} */

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
+import {inspect} from 'node:util';
 import {Function, batch} from '../../../../jshost/js/client/function.mjs';
 import {ServedHost} from '../../../../jshost/js/client/http/host.mjs';
 import {encodeParts} from '../../../../jshost/js/protocol/multipart.mjs';
@@ -40,6 +41,10 @@ test('a call is a request, and its response a value', async () => {
   assert.equal(requests[0].path, '/function/f%20x?hash=bc4919c6adf7168088eaea06e27a5b23f0f9f9da');
   assert.deepEqual([requests[0].body, requests[0].headers['JSHost-Timeout']], ['{"foo": "bar"}', '2']);
   assert.equal(await new Function('f', {host: hostThatAnswers('text/plain', 'ü').host}).call(), 'ü');
+});
+
+test('it is printed by the name that users import', () => {
+  assert.equal(inspect(new ServedHost({rootUrl: 'http://a'})), 'Host {}');
 });
 
 test('a stream gives its values, and then the result', async () => {
