@@ -79,3 +79,8 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(_HOMES.get(name, "jshost.exceptions")), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """What consoles complete, also before it is imported."""
+    return sorted({*globals(), *__all__, "__version__"})

@@ -428,6 +428,13 @@ def test_a_star_import_gives_what_all_lists() -> None:
     assert ast.literal_eval(found) == sorted(names or [])
 
 
+@pytest.mark.real
+@pytest.mark.parametrize("module", ["jshost", "jshost.testing"])
+def test_consoles_can_complete_what_is_imported_by_its_name_later(module: str) -> None:
+    found = run(f"import {module}; print(dir({module}))")
+    assert set(declared(MODULES[module]) or []) <= set(ast.literal_eval(found))
+
+
 def test_a_name_that_jshost_does_not_have_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'jshost' has no attribute 'Functoin'"):
         getattr(importlib.import_module("jshost"), "Functoin")  # noqa: B009

@@ -26,3 +26,8 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(f"jshost.testing.{home}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """What consoles complete, also before it is imported."""
+    return sorted({*globals(), *__all__})
