@@ -1,6 +1,6 @@
 /**
- * What the npm package needs beside its sources, made before it is packed and removed behind it:
- * `bundled.cjs`, all of it for `require`, and `python/`, a copy of what a Python worker imports.
+ * Makes two things before the npm package is packed, and removes them afterwards: `bundled.cjs`, all
+ * modules in one file for `require`, and `python/`, a copy of the modules that a Python worker imports.
  */
 
 import {cpSync, mkdirSync, readFileSync, rmSync, existsSync} from 'node:fs';
@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const folder = path.join(root, 'jshost', 'js');
 const bundle = path.join(folder, 'bundled.cjs');
 const copy = path.join(folder, 'python');
-/** What a user's own Python code imports from a worker's jshost, by `jshost.__getattr__`. */
+/** The modules that a user's Python code in a worker can import, through `jshost.__getattr__`. */
 const ENTRIES = ['jshost.protocol.version', 'jshost.worker.main', 'jshost.worker.controllers', 'jshost.worker.context', 'jshost.exceptions'];
 
 /** @param {string} name */
@@ -22,7 +22,7 @@ function fileOf(name) {
 }
 
 /**
- * The modules of jshost that a file imports, and the packages that they are in.
+ * The modules of jshost that a file imports, and their packages.
  *
  * @param {string} file
  */
@@ -46,7 +46,7 @@ function copyPython() {
     const target = path.join(copy, path.relative(root, file));
     mkdirSync(path.dirname(target), {recursive: true});
     cpSync(file, target);
-    if (name !== 'jshost') toDo.push(...importsOf(file)); // the package itself imports by name, when asked
+    if (name !== 'jshost') toDo.push(...importsOf(file)); // the package itself imports modules only when they are used
   }
   return [...done].map((file) => path.relative(root, file)).sort();
 }
@@ -55,7 +55,7 @@ rmSync(copy, {recursive: true, force: true});
 rmSync(bundle, {force: true});
 if (!process.argv.includes('--clean')) {
   const {build} = await import('esbuild').catch(() => {
-    console.error(`The npm package is packed by esbuild, which is not installed. Run: npm ci --prefix ${root}`);
+    console.error(`esbuild packs the npm package, but it is not installed. Run: npm ci --prefix ${root}`);
     process.exit(1);
   });
   console.error(copyPython().join('\n'));

@@ -1,12 +1,12 @@
 /// <reference lib="esnext.disposable" />
-/** What the two entries of "jshost/bindings" share. */
+/** The types that both entries of "jshost/bindings" share. */
 
 import type {Arguments, CallOptions, Events, PythonOptions, ValueStream} from './index.cjs';
 
 export interface BindingsOptions extends Omit<PythonOptions, 'workers' | 'respawn'> {
   /** The Python file with the class Controller. */
   controller: string | URL;
-  /** Let calls run at the same time, not in their order. */
+  /** Let calls run at the same time, not one after the other. */
   concurrent?: boolean;
 }
 
@@ -17,7 +17,7 @@ export interface BindingsObject {
   stream<T = any, R = any>(name: string, args?: Arguments, options?: CallOptions): ValueStream<T, R>;
   onMessage(listener: (data: any, method: string) => void): this;
   on<E extends keyof Events>(event: E, listener: (data: Events[E]) => void): this;
-  /** Of `on`, and, as 'message', of `onMessage`. */
+  /** Remove a listener of `on`, or, as 'message', one of `onMessage`. */
   off(event: keyof Events | 'message', listener: (...data: any[]) => void): this;
   setProperty(name: string, value: unknown): Promise<null>;
   getProperty<R = any>(name: string): Promise<R>;

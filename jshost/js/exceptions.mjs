@@ -16,7 +16,7 @@
  *         ├── HostUnavailable    the queue is full, or the host stops    503
  *         └── FunctionTimeout    the deadline passed                     504
  *
- * `CODES` is the one table from an envelope's code to the class; it is that of exceptions.py.
+ * `CODES` is the one table from an envelope's code to the class; exceptions.py has the same.
  */
 
 const TRACEBACK = 'Traceback (most recent call last):';
@@ -27,7 +27,7 @@ export class JSHostError extends Error {
   name = 'JSHostError';
 }
 
-/** An option or a config file is wrong; the message says which, and how to mend it. */
+/** An option or a config file is wrong; the message says which one, and how to fix it. */
 export class ConfigError extends JSHostError {
   name = 'ConfigError';
 }
@@ -43,7 +43,7 @@ export class UnexpectedResponse extends JSHostError {
 }
 
 /**
- * What a call was answered with, as JSON says it (docs/protocol.md).
+ * An error in JSON, as a host or a worker sends it (docs/protocol.md).
  *
  * @typedef {object} Envelope
  * @property {string} [code]
@@ -67,7 +67,7 @@ export class RemoteError extends JSHostError {
   constructor(message, envelope = {}) {
     const {cause} = envelope;
     super(message, cause === undefined ? undefined : {cause: causeFrom(cause)});
-    /** What kind of error it is: a key of `CODES`. */
+    /** The kind of the error: a key of `CODES`. */
     this.code = envelope.code ?? 'function_failed';
     /** The function's name. */
     this.function = envelope.function ?? undefined;
@@ -76,7 +76,7 @@ export class RemoteError extends JSHostError {
     /** The remote stack or traceback, or "". */
     this.remoteStack = envelope.stack ?? '';
     Object.defineProperty(this, 'remoteStack', {enumerable: false}); // the text of a PythonError has it
-    /** What else the remote error had: `code`, `statusCode`, … */
+    /** Other properties of the remote error: `code`, `statusCode`, … */
     this.properties = envelope.properties ?? {};
     /** The id under which both sides logged the call. */
     this.requestId = envelope.requestId ?? undefined;
@@ -98,7 +98,7 @@ export class ArgumentsError extends RemoteError {
   name = 'ArgumentsError';
 }
 
-/** The function failed; `errorName`, `remoteStack`, `properties` and `cause` tell how. */
+/** The function failed; `errorName`, `remoteStack`, `properties` and `cause` say why. */
 export class FunctionError extends RemoteError {
   name = 'FunctionError';
 }
@@ -182,7 +182,7 @@ export function errorFrom(envelope) {
 }
 
 /**
- * An error's cause: it was raised on the other side, and so its stack is the one from there.
+ * The cause of an error. It was raised on the other side, so it has the stack of that side.
  *
  * @param {Envelope} envelope
  */
@@ -195,7 +195,7 @@ function causeFrom(envelope) {
 }
 
 /**
- * The error of an answer without an envelope: no host sent it.
+ * The error of an answer without an envelope: it is not from a host.
  *
  * @param {string} name what was called
  * @param {number} status
@@ -206,8 +206,8 @@ export function errorOfStranger(name, status, text) {
   const shown = JSON.stringify(text.slice(0, 200));
   if ([502, 503, 504].includes(status)) {
     return new HostConnectionError(
-      `${name}: a proxy answers ${status} in place of a host. It reaches none, or lost the one that ` +
-        `it asked, so that the call may have run. Its text: ${shown}`,
+      `${name}: a proxy answers ${status} in place of a host. It reaches no host, or lost the connection to one; ` +
+        `then the call may have run. Its text: ${shown}`,
     );
   }
   return new UnexpectedResponse(`${name}: status ${status}, not as a jshost host answers: ${shown}`);

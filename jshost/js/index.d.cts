@@ -8,12 +8,12 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 
-/** What becomes of integers beyond 2**53 in results: an error, or a BigInt. */
+/** Integers beyond 2**53 in results become an error, or a BigInt. */
 export type Integers = 'error' | 'bigint';
 
 export type Arguments = Record<string, unknown>;
 
-/** The values of a call as they come; once they are read, `result` is what the function returned. */
+/** The values of a call as they come; after the last one, `result` is the value that the function returned. */
 export interface ValueStream<T = any, R = any> extends AsyncIterable<T> {
   readonly result: R;
 }
@@ -58,7 +58,7 @@ export interface PythonOptions {
 export interface PrintedLine {
   text: string;
   stream: 'stdout' | 'stderr';
-  /** "" where no call printed it. */
+  /** "" if no call printed it. */
   function: string;
   requestId: string;
   pid: number;
@@ -107,7 +107,7 @@ export type Functions<F> = {
 };
 
 /**
- * Start a Python of the program's own, that has loaded `file`.
+ * Start a Python of the program's own and load `file` in it.
  *
  * @example
  * const py = await python<{predict(args: {x: number}): number}>('./model.py');
@@ -118,9 +118,9 @@ export function python<F = Record<string, unknown>>(file: string | URL, options?
 export interface HostOptions {
   /** Where the host, or a proxy in front of it, listens: `http://`, `https://` or `unix:///path`. */
   rootUrl?: string;
-  /** Else the running host of this config file is found. */
+  /** Without rootUrl: call the running host of this config file. */
   configFile?: string;
-  /** Have the host started by the manager, for development. */
+  /** Let the manager start the host, for development. */
   useManager?: boolean;
   /** A Python that has jshost, for the manager. */
   python?: string;
@@ -161,7 +161,7 @@ export class JSHostError extends Error {}
 export class ConfigError extends JSHostError {}
 /** No host answers. */
 export class HostConnectionError extends JSHostError {}
-/** What answered is not a jshost host. */
+/** The answer is not from a jshost host. */
 export class UnexpectedResponse extends JSHostError {}
 
 /** The other side answered with an error. */
@@ -177,7 +177,7 @@ export class RequestError extends RemoteError {}
 export class FunctionNotFound extends RemoteError {}
 export class ArgumentsError extends RemoteError {}
 export class FunctionError extends RemoteError {}
-/** A Python function raised an exception: `name` is its class. */
+/** A Python function raised an exception; `name` is the exception's class. */
 export class PythonError extends FunctionError {
   readonly traceback: string;
   /** The file that raised it, and the line in it. */

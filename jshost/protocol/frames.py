@@ -191,7 +191,7 @@ def split_call(payload: bytes) -> tuple[dict[str, object], bytes]:
     """
     size = int.from_bytes(payload[:2], "big")
     if len(payload) < 2 + size:
-        raise FrameError("a CALL shorter than its header")
+        raise FrameError("a CALL is shorter than its header")
     return _parse_header(payload[2 : 2 + size]), payload[2 + size :]
 
 

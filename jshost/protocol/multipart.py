@@ -179,7 +179,7 @@ def boundary_of(content_type: str) -> str:
         raise ValueError(f"{content_type!r} is not {MEDIA_TYPE}")
     boundary = parameters.get("boundary")
     if not boundary:
-        raise ValueError(f"{content_type!r} names no boundary")
+        raise ValueError(f"{content_type!r} has no boundary")
     return boundary
 
 

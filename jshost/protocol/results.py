@@ -42,7 +42,7 @@ def decode_result(content_type: str, body: bytes) -> Any:
         return body
     if kind == "multipart/form-data":
         return _decode_multipart(content_type, body)
-    raise ValueError(f"no value travels as {content_type!r}")
+    raise ValueError(f"unknown content type {content_type!r}")
 
 
 def decode_results(content_type: str, bodies: Sequence[bytes]) -> list[Any]:

@@ -47,7 +47,7 @@ def request_tail(host: str, headers: Mapping[str, str]) -> bytes:
         if "\r" in line or "\n" in line:
             raise ValueError(f"the header {name!r} holds a line end")
         if max(line) > "\xff":
-            raise ValueError(f"the header {name!r} holds what Latin-1 has not: {value!r}")
+            raise ValueError(f"the header {name!r} holds a character outside Latin-1: {value!r}")
         lines.append(line)
     return ("\r\n".join([*lines, "Content-Length: "])).encode("latin-1")
 

@@ -38,13 +38,13 @@ export class HostFunction {
 
   /**
    * @param {string} name
-   * @param {FunctionOptions & import('./http/location.mjs').HostOptions} [options]
+   * @param {FunctionOptions & import('./http/locator.mjs').HostOptions} [options]
    */
   constructor(name, options = {}) {
     if (typeof name !== 'string' || name === '') throw new TypeError(`Function needs the name of a function, not ${JSON.stringify(name)}`);
     const {host, timeout = DEFAULT_TIMEOUT_MS, integers = 'error', ...hostOptions} = options;
     const [first] = Object.keys(hostOptions);
-    if (host !== undefined && first !== undefined) throw new ConfigError(`${JSON.stringify(first)} is no option of a Function that has a host: give it to the host.`);
+    if (host !== undefined && first !== undefined) throw new ConfigError(`${JSON.stringify(first)} is not an option of a Function that has a host: give it to the host.`);
     this.name = name;
     this.#host = host ?? (first !== undefined ? new ServedHost(hostOptions) : undefined);
     this.#timeout = checkedTimeout(timeout);

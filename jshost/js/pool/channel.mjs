@@ -111,9 +111,9 @@ export class WorkerChannel {
       }
     } catch (error) {
       if (!(error instanceof FrameError)) throw error;
-      this.killReason = `sent what is no frame: ${error.message}`;
+      this.killReason = `sent bytes that are not a frame: ${error.message}`;
       this.process.kill();
-      this.#disconnected(); // what follows is not read
+      this.#disconnected(); // the rest is not read
     }
   }
 

@@ -10,7 +10,7 @@ import {CallTable} from './call_table.mjs';
 import {now, until} from './clock.mjs';
 import {Fleet} from './fleet.mjs';
 import {MemoryWatch} from './memory.mjs';
-import {PythonProcess} from './process.mjs';
+import {WorkerProcess} from './process.mjs';
 import {Scheduler} from './scheduling/scheduler.mjs';
 
 /**
@@ -24,7 +24,7 @@ import {Scheduler} from './scheduling/scheduler.mjs';
  */
 
 /** @param {Launch} launch */
-const startPython = (launch) => new PythonProcess(launch);
+const startPython = (launch) => new WorkerProcess(launch);
 
 /** @implements {ChannelOwner} */
 export class Pool {

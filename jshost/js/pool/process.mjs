@@ -10,7 +10,7 @@ const CHANNEL = 3;
 const LIFELINE = 4;
 const PAGE_BYTES = 4096;
 
-/** @typedef {import('./channel.mjs').WorkerProcess} WorkerProcess */
+/** @typedef {import('./channel.mjs').WorkerProcess} Process */
 
 /**
  * The settings of every worker of a pool.
@@ -36,9 +36,9 @@ function workerFile() {
  * A worker leads its own process group: the program handles Ctrl-C in its terminal, and a kill also ends
  * what the worker started. None of its handles keeps the program running.
  *
- * @implements {WorkerProcess}
+ * @implements {Process}
  */
-export class PythonProcess {
+export class WorkerProcess {
   #child;
   #hasEnded = false;
   #end = 'still running';

@@ -57,7 +57,7 @@ function parseJson(body) {
 function textOf(body) {
   if (body.length <= SMALL_BYTES) {
     const text = body.toString('latin1');
-    if (ASCII.test(text)) return text; // what most clients send, at a third of the price
+    if (ASCII.test(text)) return text; // most clients send this; it takes a third of the time
   }
   try {
     return utf8.decode(body);
@@ -67,7 +67,7 @@ function textOf(body) {
 }
 
 /**
- * JSON.parse rounds integers beyond 2**53 without a word; a caller must hear of it.
+ * JSON.parse silently rounds integers beyond 2**53; the caller gets an error instead.
  *
  * @param {string} text
  * @param {unknown} value

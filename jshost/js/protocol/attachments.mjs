@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Bytes inside values: taken out to travel beside the JSON, and put in again. A place is a JSON
- * Pointer (RFC 6901): `/images/0`. Runs in: Node workers.
+ * Bytes inside values: taken out, sent beside the JSON, and put in again. A place is a JSON Pointer
+ * (RFC 6901): `/images/0`. Runs in: Node workers.
  */
 
 import {isBoxedPrimitive} from 'node:util/types';
@@ -27,7 +27,7 @@ export function encodeWithBytes(value) {
 }
 
 /**
- * The value as JSON.stringify would see it, with null in place of bytes, which become pieces.
+ * The value as JSON.stringify sees it, with null in place of bytes. The bytes become pieces.
  *
  * @param {any} value
  * @param {string} key
@@ -50,7 +50,7 @@ function detach(value, key, place, pieces) {
   }
   if (typeof value === 'bigint' || ArrayBuffer.isView(value) || isBoxedPrimitive(value)) return value;
   /** @type {Record<string, unknown>} */
-  const plain = Object.create(null); // where "__proto__" is a member as others
+  const plain = Object.create(null); // so that "__proto__" is a member like others
   for (const name of Object.keys(value)) {
     plain[name] = detach(value[name], name, `${place}/${token(name)}`, pieces);
   }
@@ -58,8 +58,8 @@ function detach(value, key, place, pieces) {
 }
 
 /**
- * The value in a multipart/form-data body. What a form holds counts as well: a part whose name does
- * not begin with a slash is the top-level member of that name, and a field (text/plain without a
+ * The value in a multipart/form-data body. Plain forms are understood too: a part whose name
+ * does not begin with a slash is the top-level member of that name, and a field (text/plain without a
  * file name) is a string.
  *
  * @param {string} type the body's content type
@@ -111,7 +111,7 @@ export function attach(value, place, item) {
   if (last === undefined || !has(value, last) && !isObject(value)) {
     throw new MultipartError(`the part "${place}" has no place in the part "data"`);
   }
-  // Defined, not assigned: "__proto__" is a member as others.
+  // Defined, not assigned: "__proto__" is a member like others.
   Object.defineProperty(value, last, {value: item, writable: true, enumerable: true, configurable: true});
 }
 

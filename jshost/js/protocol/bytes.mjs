@@ -1,9 +1,9 @@
 // @ts-check
-/** What counts as bytes inside a value. Runs in: Node workers, callers. */
+/** Which values are bytes. Runs in: Node workers, callers. */
 
 import {isArrayBuffer, isUint8Array} from 'node:util/types';
 
-/** The toJSON methods that say nothing of how a program wants its buffers carried. */
+/** The toJSON methods that buffers have if the program gave them no other. */
 export const usualToJson = new Set([Buffer.prototype.toJSON]);
 
 /**
@@ -15,8 +15,8 @@ export function isBytes(value) {
 }
 
 /**
- * Whether the value travels beside the JSON of what it is in. Programs may have given buffers
- * another JSON form; then it is that.
+ * Whether the value is sent beside the JSON that it belongs to. A program may have given its buffers a
+ * toJSON of their own; then they are sent as that.
  *
  * @param {unknown} value
  * @returns {value is Uint8Array | ArrayBuffer}
@@ -28,7 +28,7 @@ export function travelsAsBytes(value) {
 }
 
 /**
- * A view of the bytes, no copy.
+ * A view of the bytes, not a copy.
  *
  * @param {Uint8Array | ArrayBuffer} value
  * @returns {Buffer}

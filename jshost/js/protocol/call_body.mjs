@@ -1,10 +1,10 @@
 // @ts-check
 /**
- * A call's arguments as bytes: the same that jshost's Python client makes of them, so that equal calls
- * have equal hashes in both languages; tests/vectors/calls.json holds them to it. Runs in: callers.
+ * A call's arguments as bytes. Python's client makes the same bytes, so that equal calls have equal hashes
+ * in both languages; tests/vectors/calls.json checks it. Runs in: callers.
  *
- * That is the JSON that Python's json.dumps writes: ", " and ": " between, ASCII only, the members of
- * the arguments object sorted. Bytes inside travel beside it, see multipart.mjs.
+ * It is the JSON of Python's json.dumps: the separators are ", " and ": ", all is ASCII, and the members of
+ * the arguments object are sorted. Bytes inside are sent beside it, see multipart.mjs.
  */
 
 import {createHash} from 'node:crypto';
@@ -22,7 +22,7 @@ const DEEPEST = 500;
  *
  * @param {Record<string, unknown>} args
  * @returns {{body: Buffer, type: string}}
- * @throws {TypeError} a value that cannot be carried; the message names its place
+ * @throws {TypeError} a value cannot be sent; the message names its place
  */
 export function encodeCall(args) {
   if (args === null || typeof args !== 'object' || Array.isArray(args) || travelsAsBytes(args)) {
@@ -35,7 +35,7 @@ export function encodeCall(args) {
 }
 
 /**
- * The hash that stands in a call's URL.
+ * The hash in a call's URL.
  *
  * @param {Buffer} body
  */
@@ -44,7 +44,7 @@ export function bodyHash(body) {
 }
 
 class Writer {
-  /** @type {import('./multipart.mjs').Part[]} the bytes that were met */
+  /** @type {import('./multipart.mjs').Part[]} the bytes found so far */
   pieces = [];
   /** @type {object[]} */
   #above = [];
@@ -125,8 +125,8 @@ class Writer {
 }
 
 /**
- * What needs no place, for it cannot be refused and holds nothing: to name its place takes longer than
- * to write it.
+ * A string or a plain number. It is never refused, so it needs no place: to name one takes longer than to
+ * write the value.
  *
  * @param {unknown} value
  */
@@ -143,7 +143,7 @@ function quote(text) {
 }
 
 /**
- * A number that JavaScript writes as Python does: most.
+ * Most numbers: JavaScript writes them as Python does.
  *
  * @param {number} value
  */
@@ -153,7 +153,7 @@ function plainDigits(value) {
 }
 
 /**
- * As Python's repr has it: the digits are the same, where the exponent begins is not.
+ * As Python's repr: it has the same digits, but begins to write an exponent at other sizes.
  *
  * @param {number} value
  * @param {string} place
@@ -179,7 +179,7 @@ function plainNumber(digits, exponent) {
 }
 
 /**
- * Python's order of strings; JavaScript's own is that of UTF-16 units.
+ * Python's order of strings. JavaScript's own is the order of UTF-16 units.
  *
  * @param {string} one
  * @param {string} other

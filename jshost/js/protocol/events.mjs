@@ -1,5 +1,5 @@
 // @ts-check
-/** The events of a stream, out of the bytes of a text/event-stream. Runs in: callers. */
+/** Reads events from the bytes of a text/event-stream. Runs in: callers. */
 
 const NEWLINE = 10;
 const EMPTY = Buffer.alloc(0);
@@ -19,7 +19,7 @@ export class EventParser {
    */
   feed(piece) {
     this.#waiting.push(piece);
-    if (!piece.includes(NEWLINE)) return []; // joined once the line is whole: not again for each piece
+    if (!piece.includes(NEWLINE)) return []; // joined once, when the line is whole
     const bytes = Buffer.concat([this.#rest, ...this.#waiting]);
     this.#waiting = [];
     const events = [];

@@ -126,7 +126,7 @@ export class Decoder {
 }
 
 /**
- * What a CALL's header says; docs/protocol.md has the meanings.
+ * The header of a CALL; docs/protocol.md explains its members.
  *
  * @typedef {object} CallHeader
  * @property {string} name
@@ -166,7 +166,7 @@ export function joinCall(header, body) {
  */
 export function splitCall(payload) {
   const size = payload.length >= 2 ? payload.readUInt16BE(0) : 0;
-  if (payload.length < 2 + size) throw new FrameError('a CALL shorter than its header');
+  if (payload.length < 2 + size) throw new FrameError('a CALL is shorter than its header');
   return {header: readHeader(payload, 2, 2 + size), body: payload.subarray(2 + size)};
 }
 
@@ -176,8 +176,7 @@ const MAX_KNOWN_HEADERS = 256;
 const knownHeaders = new Map();
 
 /**
- * Calls of one function have headers that differ in the request id; what is around it is parsed
- * once.
+ * Headers of one function differ in the request id only: the rest is parsed once.
  *
  * @param {Buffer} payload
  * @param {number} start

@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * Bytes of a pipe in, whole lines out, with the call that printed them: the twin of `LineSplitter` in
- * protocol/lines.py, which says what the marks are. Runs in: programs that own Python workers.
+ * protocol/lines.py, which explains the marks. Runs in: programs that own Python workers.
  */
 
 const LONGEST_LINE_BYTES = 64 * 1024;
@@ -37,7 +37,7 @@ export class LineSplitter {
   }
 
   /**
-   * What stood after the last line's end.
+   * The rest after the last line end.
    *
    * @returns {Line[]}
    */

@@ -14,17 +14,17 @@ export const MEDIA_TYPE = 'multipart/form-data';
  * @typedef {{name: string, contentType: string, data: Buffer | Uint8Array, filename?: string}} Part
  */
 
-/** The bytes are not multipart/form-data, or not whole; the text says what is missing. */
+/** The bytes are not multipart/form-data, or some are missing; the text says which. */
 export class MultipartError extends Error {
   name = 'MultipartError';
 }
 
 const require = createRequire(import.meta.url);
-/** Loaded for the first form: it takes some milliseconds. @type {() => typeof import('node:crypto')} */
+/** Loaded with the first form: loading takes some milliseconds. @type {() => typeof import('node:crypto')} */
 const crypto = () => require('node:crypto');
 
 const PARAMETER = /;\s*([\w*-]+)\s*=\s*(?:"((?:\\"(?!\s*(?:;|$))|[^"])*)"|([^\s;"]+))/g;
-// As browsers write names, and "%" itself only where it would be read as one of the others.
+// As browsers write names. "%" itself is escaped only where it would be read as another escape.
 const TO_ESCAPE = /["\r\n]|%(?=22|0D|0A|25)/g;
 const ESCAPED = /%(22|0D|0A|25(?=22|0D|0A|25))/g;
 const BLANK_LINE = Buffer.from('\r\n\r\n');
@@ -71,7 +71,7 @@ export function encodeParts(parts) {
 export function decodeParts(type, body) {
   const delimiter = Buffer.from(`\r\n--${boundaryOf(type)}`);
   const atOnce = delimiter.length - 2;
-  // What stands before the first delimiter is usually nothing, not even a line's end.
+  // A body usually begins with the first delimiter, without a line end before it.
   const begins = body.length >= atOnce && body.compare(delimiter, 2, delimiter.length, 0, atOnce) === 0;
   let found = delimiterAt(body, delimiter, begins ? -2 : body.indexOf(delimiter));
   const parts = [];
@@ -92,7 +92,7 @@ export function boundaryOf(type) {
   const {kind, parameters} = parseHeader(type);
   if (kind !== MEDIA_TYPE) throw new MultipartError(`${JSON.stringify(type)} is not ${MEDIA_TYPE}`);
   const boundary = parameters.get('boundary');
-  if (!boundary) throw new MultipartError(`${JSON.stringify(type)} names no boundary`);
+  if (!boundary) throw new MultipartError(`${JSON.stringify(type)} has no boundary`);
   return boundary;
 }
 
@@ -103,7 +103,7 @@ export function boundaryOf(type) {
  * @param {Buffer} delimiter
  * @param {number} at
  * @returns {{start: number, end: number, isLast: boolean}} where the content before it ends, and
- *   where what follows it begins
+ *   where the next content begins
  */
 function delimiterAt(body, delimiter, at) {
   for (let found = at !== -1; found; found = at !== -1) {
@@ -124,7 +124,7 @@ function delimiterAt(body, delimiter, at) {
  * @param {number} number
  */
 function decodePart(body, start, stop, number) {
-  // From two bytes before: a part without any header begins with the blank line.
+  // From two bytes before: a part without headers begins with the blank line.
   const blank = body.subarray(0, Math.max(stop, 0)).indexOf(BLANK_LINE, start - 2);
   if (blank === -1) throw new MultipartError(`part ${number} has no blank line after its headers`);
   /** @type {Map<string, string>} */
@@ -189,7 +189,7 @@ function asBuffer(data) {
 /** @param {string} name */
 function escape(name) {
   if (!name.isWellFormed()) {
-    throw new MultipartError(`the name ${JSON.stringify(name)} has a lone surrogate, which UTF-8 cannot say; bytes need another name`);
+    throw new MultipartError(`the name ${JSON.stringify(name)} has a lone surrogate, which UTF-8 cannot encode; give the bytes another name`);
   }
   return name.replace(TO_ESCAPE, (found) => `%${found.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`);
 }

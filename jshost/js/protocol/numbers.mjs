@@ -1,7 +1,7 @@
 // @ts-check
 /** The numbers in a JSON text, before JSON.parse has rounded them. Runs in: Node workers, callers. */
 
-/** Whether a text may hold an integer beyond 2**53 at all. */
+/** Matches every text that holds an integer beyond 2**53. */
 export const LONG_NUMBER = /\d{16}/;
 const STRING_START_OR_NUMBER = /"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/g;
 
@@ -26,7 +26,7 @@ export function* numbers(text) {
 }
 
 /**
- * Whether the character is behind an odd number of backslashes.
+ * Whether an odd number of backslashes precedes the character.
  *
  * @param {string} text
  * @param {number} index

@@ -1,11 +1,11 @@
 // @ts-check
 /**
- * Frames on their way to the other side, few writes for many of them. Runs in: Node workers, and
+ * Frames on their way to the other side, with few writes for many frames. Runs in: Node workers, and
  * programs that own Python workers.
  *
- * The first frame of a turn of the event loop is written at once; what follows in the same turn is
- * gathered and written when the turn ends, or when there is enough for a write. Of calls a few are
- * enough: the worker runs them while the program makes the others.
+ * The first frame of a turn of the event loop is written at once; later frames are
+ * gathered, and written when the turn ends or when there are enough of them. A few calls are enough:
+ * the worker runs them while the program makes the others.
  */
 
 import {Kind, encode, encodeInto} from './frames.mjs';
@@ -62,14 +62,14 @@ export class Outbox {
     return frame.length;
   }
 
-  /** More than one frame is to come in this turn: gather them all. */
+  /** More than one frame follows in this turn: gather them all. */
   gather() {
     if (this.#writesInTurn > 0) return;
     process.nextTick(this.#endTurn);
     this.#writesInTurn = AT_ONCE;
   }
 
-  /** Write what is gathered. */
+  /** Write the gathered frames. */
   flush() {
     if (this.#end === 0) return;
     const frames = this.#slab.subarray(0, this.#end);
@@ -80,7 +80,7 @@ export class Outbox {
       return;
     }
     this.#write(frames);
-    // Not all of it is with the kernel yet, so the slab is not ours any more.
+    // The kernel has not taken all of it, so the channel still needs the slab.
     if (this.#channel.writableLength > 0) this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
   }
 

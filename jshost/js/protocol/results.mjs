@@ -14,7 +14,7 @@ const utf8 = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true});
 /** Begins the strings that stand for integers while JSON is parsed; no other string begins with it. */
 const MARK = `integer-${randomUUID()}:`;
 
-/** @typedef {'error' | 'bigint'} Integers what integers become that a number would round */
+/** @typedef {'error' | 'bigint'} Integers what an integer becomes that a number would round */
 
 /**
  * The value of a body: text is a string, octet-stream a Buffer, and multipart is JSON with Buffers in it.
@@ -32,7 +32,7 @@ export function decodeResult(type, body, integers) {
   if (kind === 'text/plain') return utf8.decode(body);
   if (kind === 'application/octet-stream') return body;
   if (kind === 'multipart/form-data') return decodeWithBytes(type, body, (json) => parseJson(json, integers));
-  throw new Error(`no value travels as ${JSON.stringify(type)}`);
+  throw new Error(`unknown content type ${JSON.stringify(type)}`);
 }
 
 /**
@@ -91,7 +91,7 @@ export function parseJson(body, integers) {
   if (integers === 'error') {
     throw new RangeError(
       `the integer ${unsafe[0].token} is beyond 2**53, and a number would round it; ` +
-        "set the option integers: 'bigint', or have it sent as a string",
+        "set the option integers: 'bigint', or let the function send a string",
     );
   }
   let marked = '';

@@ -1,16 +1,16 @@
 // @ts-check
 /**
- * Finding bytes inside a value at no cost for the values that hold none. Runs in: Node workers.
+ * Finds bytes inside a value, at no cost for values without bytes. Runs in: Node workers.
  *
  * JSON.stringify has no event for "bytes were met": a Buffer would become {"type":"Buffer",...}, a
  * Uint8Array an object with a member for each byte, at 300 ns a byte. Both are asked for a toJSON
  * first, and that is where we listen, but only while `stringify` runs. At any other time a Buffer
- * has Node's toJSON and a Uint8Array has none, as everywhere. Programs of other people's never load this.
+ * has Node's toJSON and a Uint8Array has none, as everywhere. Callers never load this module.
  */
 
 import {usualToJson} from './bytes.mjs';
 
-/** What `stringify` gives for a value that holds bytes. */
+/** `stringify` returns this for a value that holds bytes. */
 export const HOLDS_BYTES = Symbol('the value holds bytes');
 
 let isLooking = false;
@@ -18,7 +18,7 @@ let met = false;
 
 function meet() {
   met = true;
-  throw HOLDS_BYTES; // nothing that follows is needed: the value will be looked through
+  throw HOLDS_BYTES; // the rest is not needed: the value will be searched
 }
 
 const nodesToJson = Buffer.prototype.toJSON;
@@ -42,8 +42,8 @@ Object.defineProperty(Uint8Array.prototype, 'toJSON', {
 });
 
 /**
- * The value's JSON (undefined where it has none), or `HOLDS_BYTES`. An ArrayBuffer, and what comes
- * from another realm, is not noticed here.
+ * The value's JSON (undefined if it has none), or `HOLDS_BYTES`. An ArrayBuffer, or bytes of
+ * another realm, are not noticed here.
  *
  * @param {unknown} value
  * @returns {string | undefined | typeof HOLDS_BYTES}
@@ -59,5 +59,5 @@ export function stringify(value) {
   } finally {
     isLooking = false;
   }
-  return met ? HOLDS_BYTES : text; // met: also where a toJSON of the user's caught what we threw
+  return met ? HOLDS_BYTES : text; // also if a toJSON of the user caught the symbol
 }

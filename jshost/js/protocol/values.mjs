@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What functions give becomes bytes; what has no form is an error that names its place.
+ * The results of functions become bytes. A value that cannot is an error that names its place.
  * Runs in: Node workers.
  */
 
@@ -9,7 +9,7 @@ import {encodeWithBytes} from './attachments.mjs';
 import {asBuffer, isBytes, travelsAsBytes} from './bytes.mjs';
 import {HOLDS_BYTES, stringify} from './stringify.mjs';
 
-/** A call that is answered with an error of our own, not the function's. */
+/** A call is answered with this error of jshost, not with one of the function. */
 export class CallError extends Error {
   /**
    * @param {string} code a key of exceptions.CODES
@@ -23,11 +23,11 @@ export class CallError extends Error {
   }
 }
 
-/** What a value is on the wire: 'j' JSON, 't' text, 'b' bytes, 'm' multipart. */
+/** The form of a value on the wire: 'j' JSON, 't' text, 'b' bytes, 'm' multipart. */
 /** @typedef {{form: 'j' | 't' | 'b' | 'm', payload: string | Buffer}} Encoded */
 
 /**
- * A function's result. With `asJson` a string is JSON, too.
+ * A function's result. With `asJson`, a string becomes JSON too.
  *
  * @param {unknown} value
  * @param {boolean} [asJson]
@@ -70,7 +70,7 @@ function toJson(value, what) {
     throw whyNot(value, what, error);
   }
   if (text === HOLDS_BYTES) return text;
-  // What JSON cannot say has become null, {} or, a typed array, {"0":…}: only then look for it.
+  // JSON.stringify turns an unsupported value into null, {} or (a typed array) {"0":…}: search only then.
   if (text === undefined || text.includes('null') || text.includes('{}') || text.includes('{"0":')) {
     const {problem, holdsBytes} = lookThrough(value, what);
     if (problem) throw problem;
@@ -95,7 +95,7 @@ function withBytes(value) {
 /**
  * @param {unknown} value
  * @param {string} what
- * @param {unknown} error what serializing it threw
+ * @param {unknown} error thrown when it was serialized
  */
 function whyNot(value, what, error) {
   const {problem} = lookThrough(value, what);
@@ -109,7 +109,7 @@ function isStackOverflow(error) {
 }
 
 /**
- * The first thing in a value that has no form, and whether bytes stand before it.
+ * The first item of a value that has no JSON form, and whether there are bytes before it.
  *
  * @param {unknown} value
  * @param {string} what
@@ -130,7 +130,7 @@ function lookThrough(value, what) {
     });
   } catch (error) {
     if (!isStackOverflow(error)) throw error;
-    return {holdsBytes}; // too deep to look through, though JSON.stringify may manage it
+    return {holdsBytes}; // too deep to search, but JSON.stringify may manage it
   }
   if (place === undefined) return {holdsBytes};
   const where = place ? `${what} ${place}` : what;
@@ -181,7 +181,7 @@ function hintFor(item) {
 
 /**
  * The place of the first item, depth first, that `test` accepts: 'options.items[3].price'.
- * Where it gives undefined, what is inside is not looked at.
+ * If it returns undefined for an item, the item is not searched.
  *
  * @param {unknown} value
  * @param {(item: unknown, above: unknown[]) => boolean | undefined} test

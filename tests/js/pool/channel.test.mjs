@@ -7,7 +7,7 @@ import {test} from 'node:test';
 import {Kind, encode} from '../../../jshost/js/protocol/frames.mjs';
 import {WorkerChannel} from '../../../jshost/js/pool/channel.mjs';
 
-test('nothing is believed that follows what is no frame', () => {
+test('after bytes that are not a frame, nothing is read', () => {
   /** @type {string[]} */
   const heard = [];
   const process = {
@@ -21,5 +21,5 @@ test('nothing is believed that follows what is no frame', () => {
   process.channel.emit('data', Buffer.alloc(100, 'x'));
   process.channel.emit('data', answer);
   assert.deepEqual(heard, ['answer', 'kill', 'gone']);
-  assert.match(channel.describeExit(), /it sent what is no frame/);
+  assert.match(channel.describeExit(), /it sent bytes that are not a frame/);
 });

@@ -131,7 +131,7 @@ describe('what is read', () => {
     ['no blank line', '--b\r\nContent-Disposition: form-data; name="a"\r\n--b--', /part 1 has no blank line/],
     ['no name', '--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b--', /part 1 has no name/],
     ['no headers', '--b\r\n\r\nx\r\n--b--', /part 1 has no name/],
-    ['no boundary', '', /names no boundary/, 'multipart/form-data'],
+    ['no boundary', '', /has no boundary/, 'multipart/form-data'],
     ['another type', '', /is not multipart\/form-data/, 'multipart/mixed; boundary=b'],
   ];
   for (const [name, body, message, type] of malformed) {

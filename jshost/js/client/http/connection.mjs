@@ -2,7 +2,7 @@
 /** One connection to a host: a request, its response, the next request. Runs in: callers. */
 
 import {connect} from 'node:net';
-import {ResponseReader} from './http1.mjs';
+import {ResponseParser} from './http1.mjs';
 import {joined} from './messages.mjs';
 
 /** A smaller body is copied behind the head, so that both are one write. */
@@ -137,7 +137,7 @@ export class Connection {
    */
   constructor(where, owner, open = connect) {
     this.#owner = owner;
-    this.#reader = new ResponseReader({
+    this.#reader = new ResponseParser({
       onHead: (status, type) => this.#exchange?.onHead(status, type),
       onBody: (piece) => this.#exchange?.onBody(piece),
     });

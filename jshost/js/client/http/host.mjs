@@ -8,7 +8,7 @@ import {encodeParts} from '../../protocol/multipart.mjs';
 import {Stream} from '../streams.mjs';
 import {unlessAborted} from '../waiting.mjs';
 import {Deadline} from './deadline.mjs';
-import {HostLocation} from './location.mjs';
+import {Locator} from './locator.mjs';
 import {answersIn, resultIn, valuesIn} from './responses.mjs';
 import {HttpTransport} from './transport.mjs';
 
@@ -41,17 +41,17 @@ export class ServedHost {
   /** What users import it as, and see where they print one. */
   static name = 'Host';
 
-  #location;
+  #locator;
   #openTransport;
   /** @type {Promise<Transport> | undefined} */
   #transport;
 
   /**
-   * @param {import('./location.mjs').HostOptions} [options]
+   * @param {import('./locator.mjs').HostOptions} [options]
    * @param {(url: string, token?: string) => Promise<Transport>} [openTransport]
    */
   constructor(options = {}, openTransport = transportTo) {
-    this.#location = new HostLocation(options);
+    this.#locator = new Locator(options);
     this.#openTransport = openTransport;
   }
 
@@ -157,7 +157,7 @@ export class ServedHost {
       try {
         return {response: await transport.request(method, path, headers, body, signal), transport};
       } catch (error) {
-        if (!this.#location.mayMove || !(error instanceof HostConnectionError)) throw error;
+        if (!this.#locator.mayMove || !(error instanceof HostConnectionError)) throw error;
         this.close(); // the next call finds the host again
         const code = /** @type {any} */ (error).cause?.code;
         const wasReceived = code !== 'ECONNREFUSED' && code !== 'ENOENT';
@@ -169,7 +169,7 @@ export class ServedHost {
 
   #connected() {
     if (this.#transport === undefined) {
-      const transport = this.#location.find().then(({url, token}) => this.#openTransport(url, token));
+      const transport = this.#locator.find().then(({url, token}) => this.#openTransport(url, token));
       transport.catch(() => {
         if (this.#transport === transport) this.#transport = undefined;
       });

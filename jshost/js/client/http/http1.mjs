@@ -30,7 +30,7 @@ export function requestHead(method, target, lines, length) {
 /**
  * The lines of a request's headers.
  *
- * @param {Record<string, string>} headers of two names that differ in case, the later one counts
+ * @param {Record<string, string>} headers if two names differ only in case, the later one counts
  * @throws {TypeError} a header cannot be sent
  */
 export function headerLines(headers) {
@@ -39,8 +39,8 @@ export function headerLines(headers) {
   for (const name in headers) {
     const value = String(headers[name]);
     const lower = name.toLowerCase();
-    if (!NAME.test(name)) throw new TypeError(`${JSON.stringify(name)} is no name of a header`);
-    if (!VALUE.test(value)) throw new TypeError(`the header ${name} holds a line end, or what Latin-1 has not: ${JSON.stringify(value)}`);
+    if (!NAME.test(name)) throw new TypeError(`${JSON.stringify(name)} is not the name of a header`);
+    if (!VALUE.test(value)) throw new TypeError(`the header ${name} holds a line end, or a character outside Latin-1: ${JSON.stringify(value)}`);
     if (OURS.has(lower)) throw new TypeError(`the header ${name} is not the caller's to set`);
     lines.set(lower, `${name}: ${value}\r\n`);
   }
@@ -48,13 +48,13 @@ export function headerLines(headers) {
 }
 
 /**
- * @typedef {object} ReaderOwner
+ * @typedef {object} ParserOwner
  * @property {(status: number, type: string) => void} onHead status and content type; the body, or the end, follows
  * @property {(piece: Buffer) => void} onBody
  */
 
 /** Reads the responses of a connection, one after the other. `begin` expects the next one. */
-export class ResponseReader {
+export class ResponseParser {
   #owner;
   /** The method that reads the next bytes. It returns where it stopped, or -1 if it needs more bytes. */
   #state = this.#head;
@@ -66,7 +66,7 @@ export class ResponseReader {
   /** Whether the connection may be used again: the response allows it, and no other bytes came. */
   keepAlive = true;
 
-  /** @param {ReaderOwner} owner */
+  /** @param {ParserOwner} owner */
   constructor(owner) {
     this.#owner = owner;
   }
@@ -98,7 +98,7 @@ export class ResponseReader {
     }
   }
 
-  /** The connection has ended. Returns whether the response is whole by that. */
+  /** The connection has ended. Returns whether this completes the response. */
   end() {
     this.keepAlive = false;
     if (!this.isDue || this.#state !== this.#untilClosed) return false;
@@ -161,7 +161,7 @@ export class ResponseReader {
     if (end < 0) return -1;
     const line = bytes.toString('latin1', at, end);
     const match = CHUNK_SIZE.exec(line);
-    if (match === null) throw new UnexpectedResponse(`${JSON.stringify(line.slice(0, 80))} is no size of a chunk`);
+    if (match === null) throw new UnexpectedResponse(`${JSON.stringify(line.slice(0, 80))} is not the size of a chunk`);
     this.#left = Number.parseInt(match[1], 16);
     this.#state = this.#left === 0 ? this.#trailers : this.#chunk;
     return end + 2;

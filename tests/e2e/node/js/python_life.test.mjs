@@ -208,7 +208,7 @@ describe('messages', () => {
   test('a worker whose frames make no sense is not believed', async () => {
     const py = await pythonWith('import os\ndef lie(): os.write(3, b"x" * 100)\ndef fine(): return 1');
     py.on('worker', () => undefined);
-    await assert.rejects(py.lie(), (/** @type {any} */ error) => error.code === 'worker_died' && /sent what is no frame/.test(error.message));
+    await assert.rejects(py.lie(), (/** @type {any} */ error) => error.code === 'worker_died' && /sent bytes that are not a frame/.test(error.message));
     assert.equal(await py.fine(), 1);
   });
 

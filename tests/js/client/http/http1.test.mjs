@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import {describe, test} from 'node:test';
-import {ResponseReader, headerLines, requestHead} from '../../../../jshost/js/client/http/http1.mjs';
+import {ResponseParser, headerLines, requestHead} from '../../../../jshost/js/client/http/http1.mjs';
 
 /**
  * @param {string[]} pieces
@@ -11,7 +11,7 @@ import {ResponseReader, headerLines, requestHead} from '../../../../jshost/js/cl
  */
 function read(pieces, ends = false) {
   let [status, type, body] = [0, '', ''];
-  const reader = new ResponseReader({
+  const reader = new ResponseParser({
     onHead: (...head) => { [status, type] = head; },
     onBody: (piece) => { body += piece.toString('latin1'); },
   });
@@ -68,7 +68,7 @@ const REFUSED = [
   ['two lengths', `${OK}content-length: 3\r\ncontent-length: 4\r\n\r\n`, /Content-Length is "4"/],
   ['a signed length', `${OK}content-length: +3\r\n\r\n`, /Content-Length is "\+3"/],
   ['an unknown encoding', `${OK}transfer-encoding: gzip, chunked\r\n\r\n`, /Transfer-Encoding is "gzip, chunked"/],
-  ['no size of a chunk', `${OK}transfer-encoding: chunked\r\n\r\nxyz\r\n`, /"xyz" is no size/],
+  ['no size of a chunk', `${OK}transfer-encoding: chunked\r\n\r\nxyz\r\n`, /"xyz" is not the size/],
   ['a chunk beyond its size', `${OK}transfer-encoding: chunked\r\n\r\n1\r\nab\r\n`, /longer than its size/],
   ['an endless head', `${OK}${'a: b\r\n'.repeat(20_000)}`, /head is longer than/],
   ['an endless line', `${OK}transfer-encoding: chunked\r\n\r\n${'1'.repeat(5000)}`, /line between chunks/],
@@ -89,6 +89,6 @@ test('a head of a request ends with the length', () => {
 test('headers that cannot be sent are refused', () => {
   assert.throws(() => headerLines({'X-A': 'b\r\nX-C: d'}), {name: 'TypeError', message: /X-A holds a line end/});
   assert.throws(() => headerLines({'X-A': '€'}), {name: 'TypeError', message: /Latin-1/});
-  assert.throws(() => headerLines({'X A': 'b'}), {name: 'TypeError', message: /"X A" is no name/});
+  assert.throws(() => headerLines({'X A': 'b'}), {name: 'TypeError', message: /"X A" is not the name of a header/});
   assert.throws(() => headerLines({'transfer-encoding': 'chunked'}), {name: 'TypeError', message: /not the caller's to set/});
 });

@@ -23,8 +23,8 @@ const URL_SCHEMES = ['http://', 'https://', 'unix:///'];
  *   `python()`
  */
 
-/** The place of a host. It is found at the first call, and again after the host has moved. */
-export class HostLocation {
+/** Finds a host: at the first call, and again after the host has moved. */
+export class Locator {
   #rootUrl;
   #configFile;
   #useManager;
