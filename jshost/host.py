@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from jshost.client.activity import report
 from jshost.client.host import DeadlinePassed
+from jshost.client.http.host_hold import HostHold
 from jshost.client.http.http_request import HttpRequest
 from jshost.client.http.locator import Locator
-from jshost.client.http.managed_host import ManagedHost
 from jshost.client.http.requester import Requester
 from jshost.client.http.served import (
     STREAMED_ANSWERS,
@@ -70,7 +70,7 @@ class JSHost:
         token: str | None = None,
     ) -> None:
         path = _absolute(config_file) if config_file is not None else None
-        self._managed = ManagedHost()
+        self._managed = HostHold()
         self._locator = Locator(path, root_url, token, self._managed)
         self._requester = Requester(self._locator, self._managed)
 

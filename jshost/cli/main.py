@@ -31,7 +31,7 @@ CHECK_TIMEOUT_S = 60.0
 STRING_FLAGS = ("address", "uds", "token_file", "request_data_limit", "max_memory")
 
 
-class _Group(click.Group):
+class _Commands(click.Group):
     """Commands; a config file in a command's place is served, as js-host users type it."""
 
     def resolve_command(
@@ -57,7 +57,7 @@ def _fail(message: str) -> NoReturn:
     sys.exit(1)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "--version", prog_name="jshost")
 def main() -> None:
     """Persistent functions across Python and JavaScript.

@@ -18,7 +18,7 @@ from jshost.protocol.version import __version__
 
 __all__ = [
     "STATE_FILE_NAME",
-    "State",
+    "ManagerState",
     "is_free",
     "process_exists",
     "read_state",
@@ -30,7 +30,7 @@ STATE_FILE_NAME = "manager.json"
 FOREVER_S = 1e12
 
 
-class State(NamedTuple):
+class ManagerState(NamedTuple):
     """What the manager's state file says. Another version's may lack the token and the start."""
 
     port: int
@@ -51,10 +51,10 @@ class State(NamedTuple):
         return is_alive(self.pid, self.started_at)
 
 
-def read_state(folder: Path) -> State | None:
+def read_state(folder: Path) -> ManagerState | None:
     try:
         values = json.loads((folder / STATE_FILE_NAME).read_bytes())
-        state = State(*(values.get(name) for name in State._fields))
+        state = ManagerState(*(values.get(name) for name in ManagerState._fields))
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
     fits = _is_between(state.port, 65536) and _is_between(state.pid, 2**31)

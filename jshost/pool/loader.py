@@ -14,7 +14,7 @@ from jshost.pool.options import PER_CONFIG, HostOptions, camel_case, read_option
 from jshost.pool.pool import Pool
 from jshost.pool.process import WorkerProcess
 
-__all__ = ["LoadedConfig", "Loader", "LoaderOwner"]
+__all__ = ["Loader", "LoaderOwner", "PooledConfig"]
 
 logger = logging.getLogger("jshost.host")
 
@@ -23,7 +23,7 @@ INCLUDED = {*PER_CONFIG, "include", *map(camel_case, PER_CONFIG)}
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedConfig:
+class PooledConfig:
     """A config file whose first worker is ready."""
 
     config_file: Path
@@ -47,7 +47,7 @@ class LoaderOwner(Protocol):
         `Loader.on_started` must be called with what its first worker says. Raises: ConfigError.
         """
 
-    def add(self, loaded: LoadedConfig) -> None:
+    def add(self, loaded: PooledConfig) -> None:
         """A config file has been loaded. Raises: ConfigError: it defines a name again."""
 
 
@@ -113,13 +113,13 @@ class Loader:
         if on_loaded is not None:
             on_loaded(problem)
 
-    def _read(self, pool: Pool, ready: dict[str, Any]) -> LoadedConfig:
+    def _read(self, pool: Pool, ready: dict[str, Any]) -> PooledConfig:
         config_file = pool.launch.config_file
         raw = ready["options"]
         options = self._options_of(config_file, raw)
         if config_file == self._config_file:
             self.options = options
-        return LoadedConfig(
+        return PooledConfig(
             config_file=config_file,
             pool=pool,
             options=options,
@@ -138,7 +138,7 @@ class Loader:
         inherited = dataclasses.replace(self.options, include=())
         return read_options({**own, **flags}, source, inherited)
 
-    def _include(self, loaded: LoadedConfig) -> None:
+    def _include(self, loaded: PooledConfig) -> None:
         for name in loaded.options.include:
             included = _resolve(loaded.config_file, name)
             if included not in self._seen:

@@ -18,7 +18,7 @@ from jshost.exceptions import ConfigError, from_envelope
 from jshost.pool.channel import log_line
 from jshost.pool.fleet import Spawner
 from jshost.pool.launch import Launch, launch_of
-from jshost.pool.loader import LoadedConfig, Loader
+from jshost.pool.loader import Loader, PooledConfig
 from jshost.pool.loop import Loop
 from jshost.pool.options import HostOptions, camel_case
 from jshost.pool.pool import LineListener, Pool
@@ -94,7 +94,7 @@ class Registry:
         self._loader = Loader(config_file, overrides, self)
         self.options = self._loader.options
         self.routes: dict[str, Route] = {}
-        self.loaded: list[LoadedConfig] = []
+        self.loaded: list[PooledConfig] = []
         self.halted = ""
         self.problem = ""
         self._files = files
@@ -255,7 +255,7 @@ class Registry:
             environment=self._environment,
         )
 
-    def add(self, loaded: LoadedConfig) -> None:
+    def add(self, loaded: PooledConfig) -> None:
         """A config file has been loaded; see `LoaderOwner`."""
         if loaded.config_file == self.config_file:
             self.options = loaded.options
@@ -276,7 +276,7 @@ class Registry:
             reload=self._files is not None,
         )
 
-    def _add_routes(self, loaded: LoadedConfig) -> None:
+    def _add_routes(self, loaded: PooledConfig) -> None:
         for name in loaded.functions:
             if name in self.routes:
                 first = self.routes[name].pool.launch.config_file

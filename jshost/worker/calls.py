@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jshost.protocol import values
 from jshost.worker.context import CallContext
-from jshost.worker.streams import Stream
+from jshost.worker.streams import OutgoingStream
 
 if TYPE_CHECKING:
     import asyncio
@@ -62,7 +62,7 @@ class RunningCall:
         self.body = body
         self.content_type = values.JSON_TYPE
         self.force_json = False
-        self.stream: Stream | None = None
+        self.stream: OutgoingStream | None = None
         self.begun = False
         self.asyncio_task: asyncio.Task[None] | None = None
         self.generator: Any = None

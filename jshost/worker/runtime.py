@@ -34,7 +34,7 @@ from jshost.worker.functions import invoke, is_async
 from jshost.worker.loaded_files import LoadedFiles
 from jshost.worker.loop import EventLoop
 from jshost.worker.output import MarkedStream
-from jshost.worker.streams import Flusher, Stream, run_async_generator, run_generator
+from jshost.worker.streams import Flusher, OutgoingStream, run_async_generator, run_generator
 from jshost.worker.threads import Threads
 
 __all__ = ["DEFAULT_THREADS", "ExitReason", "Runtime"]
@@ -208,7 +208,9 @@ class Runtime:
         call.force_json = bool(header.get("stream"))
         call.context.traceparent = header.get("traceparent")
         if header.get("stream"):
-            stream = Stream(self._channel, call.id, call.context, self._flusher, self._loop_thread)
+            stream = OutgoingStream(
+                self._channel, call.id, call.context, self._flusher, self._loop_thread
+            )
             call.stream = call.context.sink = stream
 
     def _cancel(self, call_id: int) -> None:

@@ -1,6 +1,6 @@
 """Chunks of calls on their way to the host. Runs in: Python workers.
 
-A `Stream` belongs to a call whose caller streams. Two things happen to its frames:
+An `OutgoingStream` belongs to a call whose caller streams. Two things happen to its frames:
 
 - They wait for room. The host says how many bytes its reader has taken (credit); at most
   `WINDOW_BYTES` and one chunk are on their way. A thread that sends blocks until there is
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncGenerator, Callable, Generator
 
-__all__ = ["Flusher", "Stream", "run_async_generator", "run_generator"]
+__all__ = ["Flusher", "OutgoingStream", "run_async_generator", "run_generator"]
 
 WINDOW_BYTES = 256 * 1024
 QUEUE_LIMIT_BYTES = 64 * 1024 * 1024
@@ -40,13 +40,13 @@ class Flusher:
     """A thread that sends what streams have gathered for `GATHER_S`."""
 
     def __init__(self) -> None:
-        self._due: deque[Stream] = deque()
+        self._due: deque[OutgoingStream] = deque()
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._over = False
 
-    def watch(self, stream: Stream) -> None:
+    def watch(self, stream: OutgoingStream) -> None:
         """Flush the stream soon."""
         self._due.append(stream)
         self._wanted.set()
@@ -72,7 +72,7 @@ class Flusher:
                 self._due.popleft().flush_gathered()
 
 
-class Stream:
+class OutgoingStream:
     """One call's chunks on their way to the host.
 
     Args:
@@ -260,7 +260,7 @@ def _wake(future: asyncio.Future[None]) -> None:
 
 
 def run_generator(
-    call: CallContext, stream: Stream | None, generator: Generator[Any, Any, Any]
+    call: CallContext, stream: OutgoingStream | None, generator: Generator[Any, Any, Any]
 ) -> Any:
     """Send what the generator yields; returns what it returns."""
     if call.chunks is None:

@@ -15,7 +15,7 @@ from jshost.exceptions import ConfigError, ConnectionError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jshost.client.http.managed_host import ManagedHost
+    from jshost.client.http.host_hold import HostHold
 
 __all__ = ["Location", "Locator"]
 
@@ -46,7 +46,7 @@ class Locator:
         config_file: Path | None,
         root_url: str | None,
         token: str | None,
-        managed: ManagedHost,
+        managed: HostHold,
     ) -> None:
         if root_url is not None and not root_url.startswith(URL_SCHEMES):
             raise ConfigError(

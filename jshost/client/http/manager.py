@@ -26,7 +26,7 @@ from jshost.client.verbosity import PROCESS_START, PROCESS_STOP
 from jshost.discovery.log_files import log_folder
 from jshost.discovery.manager_state import (
     STATE_FILE_NAME,
-    State,
+    ManagerState,
     is_free,
     process_exists,
     read_state,
@@ -67,7 +67,7 @@ class JSHostManager:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: tuple[State, PlainTransport] | None = None
+        self._known: tuple[ManagerState, PlainTransport] | None = None
         self.holder_pid: int | None = None
         """The process in whose name this one holds hosts, and which lives longer; None: its own."""
 
@@ -199,7 +199,7 @@ class JSHostManager:
             return answer
         raise _error(answer)
 
-    def _find(self) -> tuple[State, PlainTransport | None] | None:
+    def _find(self) -> tuple[ManagerState, PlainTransport | None] | None:
         """The manager that runs, as its state file says; None where none answers.
 
         One of another version need not answer as ours does: it counts as soon as it is alive and
@@ -223,7 +223,7 @@ class JSHostManager:
             return self._known
         return None if state.is_ours or is_free(folder) else (state, None)
 
-    def _greet(self, state: State) -> PlainTransport | None:
+    def _greet(self, state: ManagerState) -> PlainTransport | None:
         """The connection to the manager that the state names; None where none answers."""
         transport = PlainTransport(f"http://127.0.0.1:{state.port}")
         headers = {"Authorization": f"Bearer {state.token}"}
@@ -238,7 +238,7 @@ class JSHostManager:
 
     # Starting
 
-    def _spawn(self) -> State:
+    def _spawn(self) -> ManagerState:
         folder = runtime_folder()
         remove_stale(folder)
         end = time.monotonic() + SPAWN_TIMEOUT_S
@@ -281,7 +281,7 @@ def _start_process(folder: Path) -> None:
         raise ProcessError(f"The manager did not start: {done.stderr.strip()}")
 
 
-def _another_version(state: State) -> ConfigError:
+def _another_version(state: ManagerState) -> ConfigError:
     return ConfigError(
         f"The manager that runs (pid {state.pid}) is jshost {state.version}, this program uses "
         f"{__version__}. Stop it with: jshost stop --all"

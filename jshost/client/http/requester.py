@@ -21,8 +21,8 @@ from jshost.exceptions import ConnectionError
 if TYPE_CHECKING:
     import asyncio
 
+    from jshost.client.http.host_hold import HostHold
     from jshost.client.http.locator import Locator
-    from jshost.client.http.managed_host import ManagedHost
     from jshost.client.http.transport import AsyncOpenResponse, AsyncTransport
 
 __all__ = ["Requester"]
@@ -31,7 +31,7 @@ __all__ = ["Requester"]
 class Requester:
     """Keeps the transports to one host."""
 
-    def __init__(self, locator: Locator, managed: ManagedHost) -> None:
+    def __init__(self, locator: Locator, managed: HostHold) -> None:
         self._locator = locator
         self._managed = managed
         self._transport: Transport | None = None

@@ -5,7 +5,7 @@
 
 import {AsyncLocalStorage} from 'node:async_hooks';
 import {Thrown} from './errors.mjs';
-import {Stream, drive, isSource, isThenable} from './streams.mjs';
+import {OutgoingStream, drive, isSource, isThenable} from './streams.mjs';
 
 /** @typedef {import('./context.mjs').CallContext} CallContext */
 
@@ -20,7 +20,7 @@ import {Stream, drive, isSource, isThenable} from './streams.mjs';
 class Call {
   /** @type {AbortController | undefined} */
   #controller;
-  /** @type {Stream | undefined} */
+  /** @type {OutgoingStream | undefined} */
   #stream;
   /** @type {CallContext['send'] | undefined} */
   #send;
@@ -78,7 +78,7 @@ class Call {
   }
 
   openStream() {
-    this.#stream ??= new Stream(this, this.#outbox, this.#header.stream !== true);
+    this.#stream ??= new OutgoingStream(this, this.#outbox, this.#header.stream !== true);
     return this.#stream;
   }
 

@@ -22,7 +22,7 @@ const READY = Promise.resolve();
 /** @typedef {object & {destroy?: () => void}} Source what gives one: a generator, a Node stream */
 
 /** One call's chunks on their way to the host. */
-export class Stream {
+export class OutgoingStream {
   #call;
   #outbox;
   /** @type {unknown[] | undefined} where the caller wants no chunks: all of them, for the result */
@@ -217,7 +217,7 @@ function refused(reason) {
  * Send all that a producer gives, at the reader's pace.
  *
  * @param {Call} call
- * @param {Stream} stream
+ * @param {OutgoingStream} stream
  * @param {Source} source
  * @returns {Promise<unknown>} what the producer returned
  */

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from jshost.client.http.manager import JSHostManager
 
-__all__ = ["ManagedHost"]
+__all__ = ["HostHold"]
 
 
-class ManagedHost:
-    """What the manager is asked for, for one `JSHost`.
+class HostHold:
+    """Keeps the host of one `JSHost` running, by way of the manager.
 
     Attributes:
         held: the manager's answer ``{config, url, pid, logfile, restarted}``, for as long as this
