@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.paths import ROOT
 
 from jshost.conf import DEFAULTS, settings
 from jshost.exceptions import ConfigError
@@ -263,3 +265,8 @@ def test_a_name_like_no_other_lists_them_all() -> None:
     with pytest.raises(ConfigError) as caught:
         settings.configure(XYZ=1)
     assert all(name in str(caught.value) for name in DEFAULTS)
+
+
+def test_the_docs_list_each_setting() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text()
+    assert set(re.findall(r"^\| `([A-Z_]+)` \|", text, re.MULTILINE)) == DEFAULTS.keys()

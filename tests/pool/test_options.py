@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import re
 from typing import Any
 
 import pytest
+from support.paths import ROOT
 
 from jshost.exceptions import ConfigError
 from jshost.pool import launch
@@ -204,3 +207,21 @@ def test_an_option_with_a_help_text_has_a_flag() -> None:
 def test_workers_are_told_all_names() -> None:
     assert list(launch.OPTION_NAMES) == option_names()
     assert HostOptions().threads == launch.DEFAULT_THREADS
+
+
+def test_the_docs_list_each_option_in_both_spellings_with_its_default() -> None:
+    text = (ROOT / "docs" / "options.md").read_text()
+    rows = re.findall(r"^\|([^|]*)\|( `[^|]*)\|([^|]*)\|", text, re.MULTILINE)
+    listed: dict[str, str] = {}
+    for camel, snake, default in rows:
+        names = re.findall(r"\w+", snake)
+        assert re.findall(r"\w+", camel) in ([camel_case(name) for name in names], [])  # no threads
+        listed |= dict.fromkeys(names, default.strip("`' "))
+    assert listed.pop("logger") == "", "which workers read"
+    assert listed.keys() == FIELDS.keys()
+    given = {
+        name: default if name in ("address", "request_data_limit") else json.loads(default)
+        for name, default in listed.items()
+        if default != "none"
+    }
+    assert read_options(given, "docs/options.md") == HostOptions()
