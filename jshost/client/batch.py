@@ -152,7 +152,7 @@ class _Group:
         self.size += len(body)
 
     def begin(self) -> BatchRequest:
-        """They are about to be sent; returns what is."""
+        """Returns the request to send. The calls count as begun from now on."""
         names = {run.name for run in self.runs}
         name = names.pop() if len(names) == 1 else "batch"
         self._began = time.monotonic()

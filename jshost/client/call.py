@@ -141,13 +141,13 @@ class Call:
             self._tell_hooks(None)
 
     def left(self, error: BaseException | None = None) -> None:
-        """Its caller does not wait for its end; once it has ended this means nothing."""
+        """The caller left before the call ended. Does nothing if the call has ended."""
         self._report("left")
         if self._hooked is not None:
             self._tell_hooks(error)
 
     def failed(self, error: Exception) -> Exception:
-        """The call is over; returns what is raised for `error`."""
+        """The call has failed. Returns the exception to raise for `error`."""
         if isinstance(error, DeadlinePassed):
             error = timed_out(self.name, self.request.timeout_s, self._began)
         self._report(type(error).__name__)
@@ -179,7 +179,7 @@ def report_call(what: str, outcome: Answer | BatchAnswer | str, began: float) ->
 
 
 def timed_out(name: str, timeout_s: float | None, began: float) -> FunctionTimeout:
-    """What is raised for a `DeadlinePassed`, of a request that `began` (monotonic seconds)."""
+    """The exception to raise for a `DeadlinePassed`; `began` is in monotonic seconds."""
     spent = time.monotonic() - began
     text = f"no answer within the limit of {timeout_s:g} s ({spent:.2f} s spent)"
     return FunctionTimeout(text, name=name)

@@ -240,7 +240,7 @@ class Function:
         return await abatch((self, arguments) for arguments in calls)
 
     def failure(self, error: JSHostError) -> Exception:
-        """What is raised for an answer's error; an `exception_cls` where one is set."""
+        """The exception to raise for an answer's error: an `exception_cls` where one is set."""
         if isinstance(error, RemoteError):
             error.name = error.name or self.name
         if self.exception_cls is None or not isinstance(error, FunctionError):

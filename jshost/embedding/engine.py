@@ -137,8 +137,8 @@ class Engine:
         self._care()
 
     def care(self) -> None:
-        """See cancelled calls and dead workers to their end, in a thread that lives as long as that
-        takes: there may be no other thread that waits for anything."""
+        """Wait for the end of cancelled calls and dead workers, in a thread of its own that ends
+        with them: there may be no other thread that drives the reactor."""
         self.reactor.run(self._care)
 
     def _care(self) -> None:

@@ -1,6 +1,6 @@
 """A loop without a thread of its own: a thread that waits reads for all (leader and followers).
 
-Runs in: programs that own workers.
+Runs in: programs that embed a host.
 
 A thread that waits for its answer becomes the leader if there is none: it polls, without the lock,
 and carries out what came, with it. When its own answer has come it hands the lead to a follower, of
@@ -40,11 +40,11 @@ MISTAKE = "a mistake of jshost's own; please report it"
 MAX_EVENTS = 64
 LONGEST_SLEEP_S = 3600.0
 DOUBTFUL_S = 0.5
-"""After so long a follower wants a sign of life from the leader,"""
+"""After this time a follower asks the leader for a sign of life."""
 SIGN_S = 0.1
-"""which has so long for it."""
+"""How long the leader may take to give it."""
 FRESH_S = 0.002
-"""How old what is known of the descriptors may be before a call looks at them."""
+"""A call polls the descriptors if the last poll is longer ago than this."""
 
 
 class Waiter:
@@ -72,7 +72,7 @@ class Timer:
 
 
 class Reactor:
-    """A `Loop` that is driven by those who wait."""
+    """A `Loop` that is driven by the threads that wait for answers."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -195,7 +195,7 @@ class Reactor:
         self._settle_posted()
 
     def _settle_posted(self) -> None:
-        if not self.lock.locked():  # else who has it looks at what was posted, as we do
+        if not self.lock.locked():  # else its holder carries out what was posted
             with self.lock:
                 self.settle()
             self.released()
@@ -305,8 +305,8 @@ class Reactor:
             self.released()
 
     def _doubt(self, waiter: Waiter) -> None:
-        """Take the lead, if who has it gives no sign of life: an interrupt may have struck before
-        it could hand it on."""
+        """Take the lead if the leader gives no sign of life: it may have been interrupted before it
+        could hand on the lead."""
         with self.lock:
             leader, polled_at = self._leader, self._polled_at
             self._wake()

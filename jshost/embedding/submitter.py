@@ -191,7 +191,7 @@ class Submitter:
 
 
 def _answered(engine: Engine, batch: Batch) -> BatchAnswer:
-    """The answers of a batch, with what is alike in runs."""
+    """The answers of a batch; equal kinds that follow each other are one run."""
     runs: list[AnswerRun] = []
     last = ""
     contents: list[bytes] = []

@@ -15,7 +15,7 @@ import sys
 __all__ = ["can_look", "nothing_came"]
 
 SO_MEMINFO = 55 if sys.platform == "linux" else 0
-"""How many bytes of memory a socket's queues take; the first number is for what has come."""
+"""Memory that a socket's queues take, in bytes; the first number is for received data."""
 NOTHING_CAME = bytes(4)
 ESTABLISHED = b"\x01"
 """The state of an open connection, the first byte of tcp(7)'s TCP_INFO."""

@@ -1,4 +1,4 @@
-"""The calls of a pool, from their begin to their answer. Runs in: host, programs that embed."""
+"""The calls of a pool, from start to answer. Runs in: host, programs that embed."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class AsyncClientConnection(Translating):
         self._socket = sock
         self._loop = loop
         self._broken: OSError | None = None
-        """Why nothing more can be sent; what was answered before may still be read."""
+        """Why nothing more can be sent. Answers that came before may still be read."""
         self._failure: BaseException | None = None
         """Why nothing more will come."""
         self._is_closed = False

@@ -29,14 +29,14 @@ READ_BYTES = 64 * 1024
 which costs more than the read itself; a large body is worth it."""
 LARGE_READ_BYTES = 512 * 1024
 MAX_IDLE_S = 30.0
-"""How old an idle connection is used again: hosts close theirs after 75 s, and a request that is on
-its way just then would be lost."""
+"""A connection that was idle for longer is not used again: hosts close theirs after 75 s, and a
+request that is on its way at that moment would be lost."""
 WARM_S = 0.01
-"""On a unix socket no look is needed for so long: sending fails, at once, where the other end is
-closed, and those who close their half only, such as proxies, do so after seconds."""
+"""A connection over a unix socket that was used within this time is not checked: sending fails at
+once if the other end is closed, and proxies, which close their half only, do so after seconds."""
 QUEUE_POLL_S = 0.005
 CLOCK_S = 0.05
-"""By how much more than its limit a request may take, for the sake of one clock for all of them."""
+"""How much longer than its limit a request may take, so that all of them can share one clock."""
 NO_WAIT = socket.MSG_DONTWAIT
 
 

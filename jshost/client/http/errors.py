@@ -11,7 +11,7 @@ __all__ = ["Translating", "no_host", "raise_translated"]
 
 
 def no_host(root_url: str, error: OSError) -> Exception:
-    """What is raised where connecting failed: no host listens, or the time is over."""
+    """The exception to raise where connecting failed: no host listens, or the time is over."""
     if isinstance(error, TimeoutError) and error.errno is None:  # with one, the system gave up
         return DeadlinePassed()
     # asyncio has a text of its own for the same error

@@ -1,4 +1,4 @@
-"""What a forked child must not share with its parent. Runs in: callers."""
+"""Calls `after_fork` of connections and their owners in forked children. Runs in: callers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Forked", "call_after_fork"]
 
 class Forked(Protocol):
     def after_fork(self) -> None:
-        """In a forked child: let go of what is the parent's."""
+        """In a forked child: drop the sockets and claims that belong to the parent."""
 
 
 _all: weakref.WeakSet[Forked] = weakref.WeakSet()

@@ -1,1 +1,1 @@
-"""Decisions about workers and calls: no I/O, no clock. Runs in: host, embedding programs."""
+"""Decisions about workers and calls: no I/O, no clock. Runs in: host, programs that embed."""
