@@ -2,71 +2,14 @@
 /** A pool over processes that are fakes. */
 
 import assert from 'node:assert/strict';
-import {PassThrough} from 'node:stream';
 import {after, test} from 'node:test';
-import {Decoder, Kind, encode, splitCall} from '../../../jshost/js/protocol/frames.mjs';
+import {Kind, splitCall} from '../../../jshost/js/protocol/frames.mjs';
 import {policyFor, readPoolOptions} from '../../../jshost/js/pool/options.mjs';
 import {Pool} from '../../../jshost/js/pool/pool.mjs';
+import {FakeProcess} from './fake_process.mjs';
 
 const keepRunning = setInterval(() => undefined, 1000); // a pool's own timers do not
 after(() => clearInterval(keepRunning));
-
-/** A worker's process; the test plays the worker. */
-class FakeProcess {
-  pid = 1;
-  hasEnded = false;
-  end = 'still running';
-  stdout = new PassThrough();
-  stderr = new PassThrough();
-  /** @type {import('../../../jshost/js/protocol/frames.mjs').Frame[]} */
-  received = [];
-  /** @type {(() => void)[]} */
-  #listeners = [];
-  #decoder = new Decoder();
-
-  constructor() {
-    const channel = new PassThrough();
-    channel.write = /** @type {any} */ ((/** @type {Buffer} */ data) => this.received.push(...this.#decoder.feed(Buffer.from(data))));
-    this.channel = channel;
-  }
-
-  /**
-   * @param {number} kind
-   * @param {number} callId
-   * @param {string} payload
-   */
-  send(kind, callId, payload) {
-    this.channel.emit('data', encode(kind, callId, payload));
-  }
-
-  ready() {
-    this.send(Kind.READY, 0, JSON.stringify({language: 'python', version: '3', functions: ['f'], options: {}}));
-  }
-
-  /** @param {() => void} listener */
-  onEnd(listener) {
-    this.#listeners.push(listener);
-  }
-
-  kill() {
-    this.exit('signal SIGKILL');
-  }
-
-  /** @param {string} how */
-  exit(how) {
-    if (this.hasEnded) return;
-    this.hasEnded = true;
-    this.end = how;
-    for (const stream of [this.channel, this.stdout, this.stderr]) stream.destroy();
-    for (const listener of this.#listeners) listener();
-  }
-
-  memory() {
-    return undefined;
-  }
-
-  close() {}
-}
 
 /** @param {Record<string, unknown>} [options] */
 function poolWith(options = {}) {
