@@ -9,7 +9,7 @@ const CREDIT_BYTES = 64 * 1024;
 /**
  * The call, as the reader of its stream uses it.
  *
- * @typedef {object} Call
+ * @typedef {object} CreditedCall
  * @property {(size: number) => void} credit so many bytes of its frames have been taken
  * @property {() => void} cancel the reader left
  */
@@ -22,7 +22,7 @@ const CREDIT_BYTES = 64 * 1024;
 export class Chunks {
   #begin;
   #decode;
-  /** @type {Call | undefined} */
+  /** @type {CreditedCall | undefined} */
   #call;
   /** @type {Buffer[]} */
   #waiting = [];
@@ -36,7 +36,7 @@ export class Chunks {
   #error;
 
   /**
-   * @param {(chunks: Chunks) => Call} begin
+   * @param {(chunks: Chunks) => CreditedCall} begin
    * @param {(payload: Buffer) => unknown} decode
    */
   constructor(begin, decode) {

@@ -17,7 +17,7 @@ const LONGEST_TURN_MS = 4;
 
 const READY = Promise.resolve();
 
-/** @typedef {import('./context.mjs').CallContext & {id: number, settled: boolean, cancelled: boolean}} Call */
+/** @typedef {import('./context.mjs').CallContext & {id: number, settled: boolean, cancelled: boolean}} SendingCall */
 /** @typedef {{next(): any, return?(): any}} Producer an iterator */
 /** @typedef {object & {destroy?: () => void}} Source what gives one: a generator, a Node stream */
 
@@ -43,7 +43,7 @@ export class OutgoingStream {
   onStop;
 
   /**
-   * @param {Call} call
+   * @param {SendingCall} call
    * @param {import('../protocol/outbox.mjs').Outbox} outbox
    * @param {boolean} collects
    */
@@ -216,7 +216,7 @@ function refused(reason) {
 /**
  * Send all that a producer gives, at the reader's pace.
  *
- * @param {Call} call
+ * @param {SendingCall} call
  * @param {OutgoingStream} stream
  * @param {Source} source
  * @returns {Promise<unknown>} what the producer returned
