@@ -19,7 +19,7 @@ const TICKS_PER_S = 100;
  */
 
 /** The user's own folder for records, where platformdirs has it; the host makes it. */
-export function runtimeFolder() {
+function runtimeFolder() {
   if (platform === 'darwin') return join(homedir(), 'Library/Caches/TemporaryItems/jshost');
   const {uid} = userInfo();
   const named = [env.XDG_RUNTIME_DIR, `/run/user/${uid}`].find((folder) => folder && isPrivate(folder, uid));
@@ -102,7 +102,7 @@ function isAlive({pid, startedAt}) {
  *
  * @param {number} pid
  */
-export function startOfProcess(pid) {
+function startOfProcess(pid) {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\)/s, '').trim().split(' ');
     if (fields[0] === 'Z' || fields[0] === 'X') return -Infinity;

@@ -104,7 +104,7 @@ function decodeItem({name, contentType, data, filename}, parse) {
  * @param {string} place
  * @param {unknown} item
  */
-export function attach(value, place, item) {
+function attach(value, place, item) {
   const names = place.split('/').slice(1).map((name) => name.replaceAll('~1', '/').replaceAll('~0', '~'));
   const last = names.pop();
   for (const name of names) value = has(value, name) ? value[name] : undefined;

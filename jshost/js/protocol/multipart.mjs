@@ -88,7 +88,7 @@ export function decodeParts(type, body) {
  *
  * @param {string} type
  */
-export function boundaryOf(type) {
+function boundaryOf(type) {
   const {kind, parameters} = parseHeader(type);
   if (kind !== MEDIA_TYPE) throw new MultipartError(`${JSON.stringify(type)} is not ${MEDIA_TYPE}`);
   const boundary = parameters.get('boundary');
