@@ -68,10 +68,16 @@ _HOMES = {
     "javascript": "jshost.embedding.api",
     "settings": "jshost.conf",
 }
+_MODULES = ("conf", "exceptions", "function", "host", "manager", "testing", "verbosity", "wire")
+"""What users import, and may reach as an attribute whatever else they have imported."""
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for, and only that: a worker needs no client, a client no worker."""
+    if name in _MODULES:
+        import importlib
+
+        return importlib.import_module(f"jshost.{name}")
     if name not in __all__ and name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

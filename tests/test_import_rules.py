@@ -435,6 +435,14 @@ def test_consoles_can_complete_what_is_imported_by_its_name_later(module: str) -
     assert set(declared(MODULES[module]) or []) <= set(ast.literal_eval(found))
 
 
+@pytest.mark.real
+def test_modules_that_users_import_are_attributes_of_jshost() -> None:
+    """Whatever else was imported: which of them that loads is for us to change."""
+    names = ["conf", "exceptions", "function", "host", "manager", "testing", "verbosity", "wire"]
+    found = run(f"import jshost; print([getattr(jshost, n).__name__ for n in {names}])")
+    assert ast.literal_eval(found) == [f"jshost.{name}" for name in names]
+
+
 def test_a_name_that_jshost_does_not_have_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'jshost' has no attribute 'Functoin'"):
         getattr(importlib.import_module("jshost"), "Functoin")  # noqa: B009
