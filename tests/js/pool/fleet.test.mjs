@@ -124,7 +124,7 @@ test('at the end workers drain; those that still run calls are killed', async ()
   const worker = idle.spawn(1);
   idle.processes[0].onEnd(() => idle.fleet.remove(worker));
   const ending = idle.fleet.end(false);
-  idle.processes[0].exit('exit code 0');
+  setImmediate(() => idle.processes[0].exit('exit code 0'));
   await ending;
   assert.equal(idle.processes[0].end, 'exit code 0');
 });

@@ -55,6 +55,16 @@ test('a connection that was idle for long is closed instead', async (context) =>
   assert.deepEqual([sockets.length, sockets[0].isDestroyed, sockets[0].sent.includes('/2')], [2, true, false]);
 });
 
+test('headers that may change are written for each request', () => {
+  const {transport, sockets} = transportOver();
+  const headers = {Counted: '1'};
+  void transport.request('GET', '/', headers, Buffer.alloc(0));
+  sockets[0].answer('1');
+  headers.Counted = '2';
+  void transport.request('GET', '/', headers, Buffer.alloc(0));
+  assert.match(sockets[0].sent, /Counted: 1[^]*Counted: 2/);
+});
+
 test('headers that calls share are written once', () => {
   const {transport, sockets} = transportOver();
   let reads = 0;
