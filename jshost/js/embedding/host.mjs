@@ -2,10 +2,9 @@
 /** A host in the program itself: its own Python workers, no server. Runs in: programs that own Python workers. */
 
 import path from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {Stream} from '../client/streams.mjs';
 import {findPython} from '../discovery/interpreter.mjs';
-import {ConfigError, FunctionNotFound} from '../exceptions.mjs';
+import {FunctionNotFound} from '../exceptions.mjs';
 import {atSite} from '../pool/call_site.mjs';
 import {Registry} from '../pool/registry.mjs';
 import {JSON_TYPE, encodeCall} from '../protocol/call_body.mjs';
@@ -57,20 +56,18 @@ export class EmbeddedHost {
   /**
    * Start the workers of a file.
    *
-   * @param {string | URL} file
+   * @param {string} file its whole path
    * @param {'module' | 'controller'} serve what of the file is called: its functions, or an object of its Controller
-   * @param {HostOptions} options
+   * @param {HostOptions & {cwd: string, calledIn: string}} options `calledIn`: the program's working directory at the call
    * @param {Record<string, unknown>} poolOptions
    * @param {import('node:events').EventEmitter} events
    */
-  static async start(file, serve, {python, keepAlive, env = {}, cwd = process.cwd()}, poolOptions, events) {
-    if (!(file instanceof URL) && typeof file !== 'string') throw new ConfigError(`python() needs the path of a Python file, not ${file}.`);
-    const whole = path.resolve(file instanceof URL || file.startsWith('file:') ? fileURLToPath(file) : file);
-    const found = await findPython({python, folder: path.dirname(whole)});
+  static async start(file, serve, {python, keepAlive, env = {}, cwd, calledIn}, poolOptions, events) {
+    const found = await findPython({python, folder: path.dirname(file), cwd: calledIn});
     const anchor = new Anchor();
     const launch = {python: found.path, cwd, env: {...process.env, ...env}, serve};
     const registry = new Registry(launch, poolOptions, anchor, listenerFor(events));
-    await registry.load(whole);
+    await registry.load(file);
     return new EmbeddedHost(registry, anchor, keepAlive);
   }
 

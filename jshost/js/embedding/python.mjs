@@ -2,16 +2,18 @@
 /** `python()`: the functions of a Python file, in a process of the program's own. Runs in: programs that own Python workers. */
 
 import {EventEmitter} from 'node:events';
-import {JSHostError} from '../exceptions.mjs';
+import path from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {ConfigError, JSHostError} from '../exceptions.mjs';
 import {atSite, callSite} from '../pool/call_site.mjs';
 import {checkedTimeout} from '../protocol/timeout.mjs';
-import {EmbeddedHost} from './host.mjs';
 import {NEVER, asyncDispose} from './names.mjs';
 
 /**
  * @typedef {import('../client/host.mjs').CallOptions} CallOptions
  * @typedef {import('../client/streams.mjs').Stream} Stream
  * @typedef {import('../pool/call_site.mjs').CallSite} CallSite
+ * @typedef {import('./host.mjs').EmbeddedHost} EmbeddedHost
  * @typedef {import('./host.mjs').HostOptions} HostOptions
  * @typedef {Partial<import('../pool/options.mjs').PoolOptions> & {maxMemory?: number | string | null}} PoolOptions
  */
@@ -82,8 +84,10 @@ export class Python {
    * @param {EventEmitter} [events]
    * @returns {Promise<Python & Record<string, any>>}
    */
-  static async start(file, serve, {timeout, integers, python: interpreter, keepAlive, env, cwd, ...poolOptions}, events = new EventEmitter()) {
-    const host = await EmbeddedHost.start(file, serve, {python: interpreter, keepAlive, env, cwd}, poolOptions, events);
+  static async start(file, serve, {timeout, integers, python: interpreter, keepAlive, env, cwd = process.cwd(), ...poolOptions}, events = new EventEmitter()) {
+    const [whole, calledIn] = [wholePath(file), process.cwd()]; // before the import: the program may change its folder
+    const {EmbeddedHost} = await import('./host.mjs'); // programs that only call a served host do not need it
+    const host = await EmbeddedHost.start(whole, serve, {python: interpreter, keepAlive, env, cwd, calledIn}, poolOptions, events);
     return new Python(host, events, {timeout, integers});
   }
 
@@ -185,4 +189,13 @@ export class Python {
   #request(name, site, args = {}, {timeout = this.#timeout, signal} = {}) {
     return {name, args, integers: this.#integers, timeout, signal, site};
   }
+}
+
+/**
+ * @param {string | URL} file
+ * @throws {ConfigError} it is not a path
+ */
+function wholePath(file) {
+  if (!(file instanceof URL) && typeof file !== 'string') throw new ConfigError(`python() needs the path of a Python file, not ${file}.`);
+  return path.resolve(file instanceof URL || file.startsWith('file:') ? fileURLToPath(file) : file);
 }

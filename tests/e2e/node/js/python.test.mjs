@@ -2,7 +2,7 @@
 /** Calling functions of a private Python. */
 
 import assert from 'node:assert/strict';
-import {mkdtempSync, rmSync} from 'node:fs';
+import {mkdtempSync, realpathSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import path from 'node:path';
 import {inspect} from 'node:util';
@@ -48,6 +48,15 @@ describe('a plain file', () => {
     assert.match(inspect(py), /predict/);
     assert.equal(JSON.stringify(py), '{}');
     assert.equal(py.nonsense, undefined);
+  });
+
+  test('a relative path counts from the folder in which the program was', async () => {
+    const file = write('relative.py', 'import os\ndef where(): return os.getcwd()');
+    const before = process.cwd();
+    process.chdir(path.dirname(file));
+    const starting = python('./relative.py');
+    process.chdir(before);
+    assert.equal(await endLater(await starting).where(), realpathSync(path.dirname(file)));
   });
 
   test('an unknown function is an error that lists those there are', async () => {
