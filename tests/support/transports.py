@@ -50,7 +50,7 @@ class LoopThread:
         self._thread.join(TIMEOUT_S)
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
-        assert self.complaints == []
+        assert self.complaints == [], self.complaints
 
     async def _tasks(self) -> list[str]:
         return [repr(task) for task in asyncio.all_tasks() - {asyncio.current_task()}]

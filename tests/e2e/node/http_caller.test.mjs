@@ -38,7 +38,7 @@ async function failure(promise) {
 
 test('an option that there is not is refused', () => {
   assert.throws(() => new Function('add', /** @type {any} */ ({timeuot: 1})), {name: 'ConfigError', message: /no option "timeuot"/});
-  assert.throws(() => new Function('add', {host, rootUrl: 'http://127.0.0.1:1'}), {name: 'ConfigError', message: /"rootUrl" is no option of a Function that has a host/});
+  assert.throws(() => new Function('add', {host, rootUrl: 'http://127.0.0.1:1'}), {name: 'ConfigError', message: /"rootUrl" is not an option of a Function that has a host/});
 });
 
 describe('a call', () => {
