@@ -48,9 +48,16 @@ class LoopThread:
         wait_until(lambda: self.run(self._tasks()) == [], TIMEOUT_S, "end of the loop's tasks")
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(TIMEOUT_S)
+        self.loop.run_until_complete(self._finish_generators())
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
         assert self.complaints == [], self.complaints
+
+    async def _finish_generators(self) -> None:
+        """As `asyncio.run` does: those that were collected after the last look have tasks, too."""
+        await self.loop.shutdown_asyncgens()
+        if tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(tasks, timeout=TIMEOUT_S)
 
     async def _tasks(self) -> list[str]:
         return [repr(task) for task in asyncio.all_tasks() - {asyncio.current_task()}]
