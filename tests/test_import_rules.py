@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import importlib
 import os
@@ -62,10 +63,15 @@ SCRIPTS = {
 }
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imports_of(path: Path) -> set[str]:
     """All modules that a file imports, also inside functions and for types only."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -366,8 +372,9 @@ PUBLIC = [
 ]
 
 
+@functools.cache
 def declared(path: Path) -> list[str] | None:
-    for node in ast.parse(path.read_text()).body:
+    for node in tree_of(path).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return list(ast.literal_eval(node.value))
     return None
@@ -377,11 +384,12 @@ HAND_ON = {"jshost", "jshost.testing"}
 """Packages that import what they offer when it is asked for."""
 
 
+@functools.cache
 def imported_by(path: Path) -> set[str]:
     """The names that a module takes from others."""
     return {
         alias.asname or alias.name
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
@@ -410,7 +418,7 @@ def test_a_name_is_imported_from_the_module_that_makes_it_and_lists_it() -> None
     """The faces only hand on what other modules make."""
     wrong = []
     for module, path in MODULES.items():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             home = node.module if isinstance(node, ast.ImportFrom) else None
             if home not in MODULES or OUTSIDE.get(home.partition(".")[2]) or home in HAND_ON:
                 continue
@@ -450,7 +458,7 @@ def test_a_name_that_jshost_does_not_have_is_an_attribute_error() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_says_where_it_runs(module: str) -> None:
-    docstring = ast.get_docstring(ast.parse(MODULES[module].read_text())) or ""
+    docstring = ast.get_docstring(tree_of(MODULES[module])) or ""
     assert "Runs in: " in docstring
 
 
